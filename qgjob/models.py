@@ -1,0 +1,265 @@
+"""The shapes that cross the wire. Field names are the column names of the SQL functions that fill them.
+
+Times are UTC (RFC 3339 in JSON), durations end in `_s` and are seconds, ids are integers.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+Target = Literal["emulator", "device", "browserstack"]
+Priority = Literal["low", "normal", "high", "urgent"]
+Reset = Literal["reinstall", "clear", "restart", "none"]
+Status = Literal["pending", "queued", "running", "completed", "failed", "cancelled"]
+RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
+FailureKind = Literal["test", "timeout", "infrastructure"]
+Selector = dict[str, str]
+
+Slug = Annotated[str, Meta(min_length=1, max_length=128)]
+TestPath = Annotated[str, Meta(min_length=1, max_length=512)]
+MAX_JOBS_PER_RUN = 10_000
+
+
+class JobDefaults(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What every job of a run takes where it says nothing itself."""
+
+    target: Target | None = None
+    selector: Selector | None = None
+    reset: Reset | None = None
+    priority: Priority | None = None
+    retries: Annotated[int, Meta(ge=0, le=10)] | None = None
+    timeout_s: Annotated[int, Meta(ge=1, le=86_400)] | None = None
+    dedupe: bool | None = None
+
+
+class JobSubmission(JobDefaults, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """One job of a submitted run. What is left out comes from the run's defaults, then from the database's."""
+
+    test_path: TestPath
+
+
+class SingleSubmission(JobSubmission, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """POST /jobs: one job as a run of its own."""
+
+    org_id: Slug
+    app_version_id: Slug
+    labels: dict[str, str] = {}
+
+
+class RunSubmission(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """POST /runs: many jobs in one transaction."""
+
+    org_id: Slug
+    app_version_id: Slug
+    jobs: Annotated[list[JobSubmission], Meta(min_length=1, max_length=MAX_JOBS_PER_RUN)]
+    defaults: JobDefaults = JobDefaults()
+    labels: dict[str, str] = {}
+
+
+class JobSubmitted(Struct):
+    """The answer to POST /jobs. `deduplicated`: the job was already waiting or running and serves this run too."""
+
+    job_id: int
+    run_id: int
+    status: Status
+    deduplicated: bool
+
+
+class RunSubmitted(Struct):
+    """The answer to POST /runs. `replayed`: this Idempotency-Key was answered before; nothing was created."""
+
+    run_id: int
+    total: int
+    deduplicated: int
+    replayed: bool
+    job_ids: list[int]
+
+
+class Job(Struct):
+    """One spec file run against one build on one target."""
+
+    job_id: int
+    run_id: int
+    org_id: str
+    app_version_id: str
+    test_path: str
+    target: Target
+    selector: Selector
+    reset: Reset
+    priority: Priority
+    status: Status
+    failure_kind: FailureKind | None
+    flaky: bool
+    message: str | None
+    attempts: int
+    retries: int
+    timeout_s: int
+    device: str | None
+    worker: str | None
+    retry_of: int | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration_s: float | None
+
+
+class JobPage(Struct):
+    """GET /jobs: newest first. Pass `next_cursor` as `cursor` for what follows; null at the end."""
+
+    jobs: list[Job]
+    next_cursor: int | None
+
+
+class Attempt(Struct):
+    """One execution of a job on a device. Never changed once written."""
+
+    job_id: int
+    number: int
+    device: str
+    worker: str
+    status: Literal["completed", "failed", "cancelled"]
+    failure_kind: FailureKind | None
+    message: str | None
+    started_at: datetime
+    ended_at: datetime
+    duration_s: float
+    tests: list[dict[str, Any]]
+
+
+class Log(Struct):
+    """The end of what a job's latest attempt printed."""
+
+    job_id: int
+    attempt: int
+    log: str
+
+
+class Run(Struct):
+    """One submission: its jobs by status, and what grouping saved. `seq` grows with every change of one of its jobs."""
+
+    run_id: int
+    org_id: str
+    app_version_id: str
+    status: RunStatus
+    seq: int
+    total: int
+    pending: int
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    infrastructure: int
+    flaky: int
+    attempts: int
+    installs: int
+    install_s: float
+    saved_s: float
+    labels: dict[str, str]
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RunPage(Struct):
+    """GET /runs: newest first, paged like GET /jobs."""
+
+    runs: list[Run]
+    next_cursor: int | None
+
+
+class Group(Struct):
+    """The unfinished jobs that can share one installation, and the devices on them now."""
+
+    group_id: int
+    org_id: str
+    app_version_id: str
+    target: Target
+    selector: Selector
+    reset: Reset
+    priority: Priority
+    pending: int
+    queued: int
+    running: int
+    devices: int
+    oldest_at: datetime
+
+
+class Worker(Struct):
+    """A process that drives devices. `lost`: it has not been heard of for longer than its lease."""
+
+    worker_id: int
+    name: str
+    version: str
+    status: Literal["live", "draining", "lost", "ended"]
+    targets: list[Target]
+    devices: int
+    started_at: datetime
+    seen_at: datetime
+
+
+class Device(Struct):
+    """One slot that runs one test at a time."""
+
+    device_id: int
+    name: str
+    target: Target
+    labels: dict[str, str]
+    worker: str | None
+    status: Literal["idle", "busy", "offline"]
+    installed_build: str | None
+    epoch: int
+
+
+class Stats(Struct):
+    """What was done, counted by the database. Rates are 0..1, null where nothing was measured."""
+
+    org_id: str | None
+    runs: int
+    jobs: int
+    pending: int
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    flaky: int
+    pass_rate: float | None
+    attempts: int
+    installs: int
+    installs_avoided: int
+    install_s: float | None
+    device_s: float
+    saved_s: float
+    wait_p50_s: float | None
+    wait_p95_s: float | None
+
+
+class Health(Struct):
+    """GET /health. `degraded`: jobs are pending for a target that no live worker drives."""
+
+    status: Literal["ok", "degraded"]
+    database: str
+    schema_version: str
+    oldest_pending_s: float | None
+    live_workers: dict[str, int]
+    unserved: list[str]
+
+
+class Cancelled(Struct):
+    """How many jobs were cancelled at once, and how many running ones are being stopped. Both 0: it had ended."""
+
+    cancelled: int
+    stopping: int
+
+
+class Problem(Struct, omit_defaults=True):
+    """application/problem+json (RFC 9457): `type` is stable, `title` is a sentence a person can act on."""
+
+    type: str
+    status: int
+    title: str
+    hint: str | None = None
+    field: str | None = None
+    request_id: str | None = None

@@ -1,0 +1,1 @@
+"""The worker: drives devices, claims batches for them and runs their jobs."""

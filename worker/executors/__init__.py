@@ -1,0 +1,120 @@
+"""What running a batch means. An executor is found by its name among the entry points `qgjob.executors`.
+
+The worker owns everything else: leases, heartbeats, results, retries, time limits of a job, cancellation. For each
+batch it calls prepare once, run once or more, and cleanup always:
+
+- `run` yields Started and Finished for a job as each happens, and may yield Log at any time for a started job.
+- A job without a Finished counts as not run. The worker calls `run` again with what is left as long as each call
+  makes progress, so an executor may simply end when its runner dies.
+- When `stop` is set, `run` ends its processes and returns within a few seconds; a Finished for the job it had to
+  interrupt is not wanted: the worker knows why it stopped it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
+
+from qgjob.models import FailureKind, Reset, Selector, Target
+
+
+class BatchJob(Struct, frozen=True):
+    """A job as a batch carries it. `attempt` is 1 for the first execution."""
+
+    job_id: int
+    test_path: str
+    timeout_s: int
+    attempt: int
+
+
+class Batch(Struct, frozen=True):
+    """Jobs of one group, claimed by one device under one lease. `install`: the device does not hold the build yet."""
+
+    lease: int
+    epoch: int
+    org_id: str
+    app_version_id: str
+    target: Target
+    selector: Selector
+    reset: Reset
+    build: str
+    install: bool
+    device: str
+    jobs: list[BatchJob]
+
+
+class Prepared(Struct):
+    """What prepare hands to run and cleanup; `handle` is the executor's own."""
+
+    batch: Batch
+    handle: Any = None
+
+
+class Started(Struct, frozen=True):
+    """The job runs on the device from now on."""
+
+    job_id: int
+
+
+class Log(Struct, frozen=True):
+    """Something a started job printed."""
+
+    job_id: int
+    text: str
+
+
+class Finished(Struct, frozen=True):
+    """The verdict of one job. `tests`: `{"title", "status", "duration_s", "message"}` per test in the spec."""
+
+    job_id: int
+    status: Literal["completed", "failed"]
+    duration_s: float
+    failure_kind: FailureKind | None = None
+    message: str | None = None
+    tests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+Event = Started | Log | Finished
+
+
+class PrepareError(Exception):
+    """The batch cannot be run here; its message is for people. The jobs go back to their group."""
+
+
+class ConfigError(Exception):
+    """An executor's options are wrong; said once, at the start of the worker."""
+
+
+class Executor(Protocol):
+    """One instance serves every device of a worker, concurrently."""
+
+    async def prepare(self, batch: Batch) -> Prepared:
+        """Once per batch, after the build is installed. Raises PrepareError."""
+        ...
+
+    def run(self, prepared: Prepared, jobs: Sequence[BatchJob], stop: asyncio.Event) -> AsyncIterator[Event]:
+        """Run the jobs one after the other and stream what happens."""
+        ...
+
+    async def cleanup(self, prepared: Prepared, *, failed: bool) -> None:
+        """Always called, once, after prepare succeeded. Must not raise."""
+        ...
+
+
+class Options(Struct, frozen=True):
+    """What `python -m worker` hands to the executor it starts."""
+
+    project: Path
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def load(name: str, options: Options) -> Executor:
+    """The executor of that name. Raises ConfigError, naming the installed ones."""
+    found = {entry.name: entry for entry in entry_points(group="qgjob.executors")}
+    if name not in found:
+        raise ConfigError(f"no executor {name!r}; installed: {', '.join(sorted(found))}")
+    executor: Executor = found[name].load()(options)
+    return executor
