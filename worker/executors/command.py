@@ -132,8 +132,7 @@ class CommandExecutor:
         except specs.SpecError as error:
             yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)))
             return
-        result: Path = prepared.handle / f"{job.job_id}.xml"
-        result.unlink(missing_ok=True)
+        result: Path = prepared.handle / f"{job.job_id}-{time.monotonic_ns()}.xml"  # never an earlier one
         values = _values(prepared.batch) | {"spec": job.test_path, "attempt": str(job.attempt), "result": str(result)}
         env = processes.environment(prepared.batch, [job], self._settings.env)
         printed, outcome, broken = Bounded(), _Outcome(), None
@@ -183,7 +182,7 @@ class CommandExecutor:
                     async for text in child.output():
                         outcome.words = (outcome.words + text)[-2_000:]
                         yield text
-                    outcome.code = await child.ended
+                    outcome.code = await child.end()
                 finally:
                     if watch:
                         watch.cancel()

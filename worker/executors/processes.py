@@ -85,7 +85,11 @@ class Child:
     async def kill(self) -> int:
         """SIGKILL to whatever is left of the group; the leader's return code."""
         self._signal(signal.SIGKILL)
-        return await self.ended
+        return await self.end()
+
+    async def end(self) -> int:
+        """The leader's return code, once it has ended."""
+        return await asyncio.shield(self.ended)  # whoever waits can be cancelled, the task they share is not
 
     async def close(self) -> None:
         """Nobody reads on; nothing of the group outlives this."""

@@ -5,7 +5,8 @@
 const fs = require('node:fs');
 
 const TITLE = 300;
-const MESSAGE = 4000;
+const MESSAGE = 4000; // of the first failure; the others' are shorter
+const BRIEF = 1000;
 const TESTS = 500; // per spec file, in the event that ends it
 const OUTPUT = 64 * 1024; // per spec file: as much as this from its start at once, and as much from its end
 
@@ -94,9 +95,9 @@ class QgjobReporter {
     return clip(test.titlePath().slice(3).join(' › '), TITLE); // without the root, the project and the file
   }
 
-  verdict(test, result) {
+  verdict(test, result, limit = BRIEF) {
     const error = result.errors[0] ?? result.error;
-    let message = error ? clip(error.message ?? error.value, MESSAGE) : null;
+    let message = error ? clip(error.message ?? error.value, limit) : null;
     if (result.status === 'passed' && test.expectedStatus === 'failed') message = 'expected to fail, but passed';
     return {
       title: this.title(test),
@@ -121,12 +122,13 @@ class QgjobReporter {
     const tests = file.tests.map((test) => this.verdict(test, test.results.at(-1)));
     // The failures first: they must survive the cut.
     const failed = tests.filter((test) => test.outcome === 'unexpected');
+    const first = file.tests.find((test) => test.outcome() === 'unexpected' && test.results.at(-1).error);
     const shown = tests.length > TESTS ? [...failed, ...tests.filter((t) => !failed.includes(t))].slice(0, TESTS) : tests;
     this.write('file-end', {
       file: file.name,
       ok: failed.length === 0,
       timeout: failed.length > 0 && failed.every((test) => test.status === 'timedOut'),
-      message: failed.length ? (failed.find((test) => test.message) ?? failed[0]).message : null,
+      message: first ? this.verdict(first, first.results.at(-1), MESSAGE).message : (failed[0]?.message ?? null),
       duration_s: (performance.now() - file.since) / 1000,
       tests: shown,
     });
