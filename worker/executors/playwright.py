@@ -32,7 +32,7 @@ from worker.executors import (
 )
 from worker.executors.playwright_events import follow
 from worker.executors.playwright_verdicts import Verdicts
-from worker.executors.printed import inert, last_words
+from worker.executors.printed import Bounded, inert
 
 _REPORTER = Path(__file__).with_name("qgjob-reporter.cjs")
 _POLL_S = 0.05
@@ -106,12 +106,11 @@ class PlaywrightExecutor:
         events = _empty_file(place / "events")
         env = processes.environment(prepared.batch, list(jobs.values()), self._settings.env)
         line = self._line(list(jobs), place)
-        said: list[str] = [""]
         stopping = asyncio.create_task(stop.wait())
         following = follow(events)
         try:
             async with processes.started(line, cwd=self._project, env={**env, "QGJOB_EVENTS": str(events)}) as child:
-                reading = asyncio.create_task(_keep_end(child, said))
+                reading = asyncio.create_task(_words_of(child))
                 active = time.monotonic()
                 ending = False
                 while True:
@@ -136,13 +135,13 @@ class PlaywrightExecutor:
                                 yield event
                         return
                     await asyncio.wait({child.ended, stopping}, timeout=_POLL_S, return_when="FIRST_COMPLETED")
-                await reading
+                words = await reading
                 code = await child.end()
         finally:
             stopping.cancel()
             following.close()
         how = processes.how_it_ended(code)
-        for event in verdicts.ended_by_itself(how, last_words(said[0]), killed=code < 0):
+        for event in verdicts.ended_by_itself(how, words, killed=code < 0):
             yield event
 
     def _line(self, files: Sequence[str], place: Path) -> list[str]:
@@ -162,7 +161,10 @@ def _empty_file(path: Path) -> Path:
     return path
 
 
-async def _keep_end(child: processes.Child, said: list[str]) -> None:
-    """Reads what the runner itself prints, so that it never blocks, and keeps the end for a message."""
+async def _words_of(child: processes.Child) -> str:
+    """Reads what the runner itself prints, so that it never blocks; its start and its end are kept for a message."""
+    printed = Bounded(1_500)
+    start = ""
     async for text in child.output():
-        said[0] = (said[0] + text)[-4_000:]
+        start += printed.take(text)
+    return (start + printed.rest()).strip()
