@@ -221,11 +221,14 @@ def test_closing_the_iterator_ends_the_process(project: Path) -> None:
 
     async def leave_early() -> list[Event]:
         prepared = await executor.prepare(of)
+        seen: list[Event] = []
         async with aclosing(executor.run(prepared, of.jobs, asyncio.Event())) as events:  # type: ignore[type-var]
             async for event in events:
                 if not isinstance(event, Started):
-                    return [event]
-        return []
+                    seen.append(event)
+                    break
+        await executor.cleanup(prepared, failed=True)
+        return seen
 
     assert asyncio.run(leave_early())
     assert all(gone(pid) for pid in pids(project / "pids"))

@@ -235,6 +235,16 @@ def test_a_runner_that_runs_nothing_is_given_up(tmp_path: Path) -> None:
     assert "ran no spec for" in (verdict.message or "")
 
 
+def test_a_node_that_cannot_be_started_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = project(tmp_path, a="test('ok', () => {});")
+    (at / "node").write_text("#!/nowhere/node\n")
+    (at / "node").chmod(0o755)
+    monkeypatch.setenv("PATH", str(at))
+    verdict = finished(run(playwright(at), batch("tests/a.spec.js")))[1]
+    assert verdict.failure_kind == "infrastructure"
+    assert "cannot be started" in (verdict.message or "")
+
+
 def test_output_reaches_its_job_inert_and_bounded(tmp_path: Path) -> None:
     at = project(
         tmp_path,

@@ -137,6 +137,10 @@ class PlaywrightExecutor:
                     await asyncio.wait({child.ended, stopping}, timeout=_POLL_S, return_when="FIRST_COMPLETED")
                 words = await reading
                 code = await child.end()
+        except OSError as error:
+            for event in verdicts.give_up(f"the test runner cannot be started: {error}"):
+                yield event
+            return
         finally:
             stopping.cancel()
             following.close()
