@@ -5,6 +5,7 @@ httpx is imported by the first request: it costs as much as the rest of the prog
 
 from __future__ import annotations
 
+import ipaddress
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -24,16 +25,15 @@ if TYPE_CHECKING:
 REPEATABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 CONNECT_S = 10.0
 READ_S = 30.0
-SHORTEST_READ_S = 20.0
+SHORTEST_READ_S = 10.0
 PAUSE_CAP_S = 30.0
 Params = Sequence[tuple[str, str | int]]
 
 
 def pause_s(failures: int, retry_after_s: float | None) -> float:
     """Full jitter, so that clients cut off together do not come back together. `failures` counts from 0."""
-    if retry_after_s is not None:
-        return retry_after_s
-    return random.uniform(0, min(PAUSE_CAP_S, 0.5 * 2 ** min(failures, 10)))  # noqa: S311 - spreads load, guards nothing
+    jitter = random.uniform(0, min(PAUSE_CAP_S, 0.5 * 2 ** min(failures, 10)))  # noqa: S311 - spreads load only
+    return max(retry_after_s or 0.0, jitter)
 
 
 class Transport:
@@ -60,13 +60,14 @@ class Transport:
         retry: bool = True,
     ) -> bytes:
         """The body of a successful answer. `patience_s` bounds all tries together; `retry=False` means one try."""
-        budget = max(self._retry_for_s, SHORTEST_READ_S) if patience_s is None else patience_s
+        budget = max(self._retry_for_s, 2 * SHORTEST_READ_S) if patience_s is None else patience_s
         one_try = min(READ_S, budget / 2) if retry else budget  # half: a hung server leaves time for a second try
         deadline = time.monotonic() + (self._retry_for_s if patience_s is None else patience_s)
         failures = 0
         while True:
+            left = one_try if patience_s is None else max(0.5, deadline - time.monotonic())
             try:
-                return self._once(method, path, params, body, key, one_try)
+                return self._once(method, path, params, body, key, min(one_try, left))
             except (Refused, Unavailable) as failure:
                 pause = pause_s(failures, failure.retry_after_s)
                 if not retry or not failure.retryable or time.monotonic() + pause >= deadline:
@@ -111,7 +112,7 @@ class Transport:
         return self._http
 
     def _unreachable(self, error: httpx.RequestError) -> Unavailable:
-        reason = str(error) or type(error).__name__
+        reason = str(error).rstrip(".") or type(error).__name__
         untrusted = "CERTIFICATE_VERIFY_FAILED" in reason
         return Unavailable(
             f"cannot reach {self._server_url}: {reason}",
@@ -170,7 +171,10 @@ def retry_after_s(value: str | None) -> float | None:
 
 def is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def checked_server_url(url: str, *, with_token: bool) -> str:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from stand_in import environment, qgjob
@@ -53,7 +54,7 @@ def test_help_does_not_load_what_only_requests_need() -> None:
 
 
 @pytest.mark.parametrize("command", ["dev", "demo"])
-def test_the_services_are_said_to_be_missing_where_they_are(command: str, tmp_path: object) -> None:
+def test_the_services_are_said_to_be_missing_where_they_are(command: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.modules['qgjob.{command}'] = None")
     result = qgjob(command, PYTHONPATH=str(tmp_path))
     assert result.exit == 2

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from stand_in import NOW, Answer, StandIn, environment, job, page, problem, qgjob, run
@@ -168,7 +169,7 @@ STATS = {
     ],
 )
 def test_every_answer_reads_as_text_and_as_json(
-    command: tuple[str, ...], route: tuple[str, str], document: dict | list, shown: str
+    command: tuple[str, ...], route: tuple[str, str], document: Any, shown: str
 ) -> None:
     with StandIn() as server:
         server.on(*route, Answer(200, document))

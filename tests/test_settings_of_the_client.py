@@ -12,6 +12,7 @@ def asked_for(server: StandIn) -> str:
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_project_file(tmp_path: Path) -> None:
     (tmp_path / ".qgjob.toml").write_text('org_id = "from-file"')
+    (tmp_path / ".git").mkdir()
     below = tmp_path / "app" / "tests"
     below.mkdir(parents=True)
     with StandIn() as server:
@@ -42,6 +43,12 @@ def test_a_project_file_may_not_say_where_or_as_whom(tmp_path: Path, key: str) -
     assert "a project file may not" in result.stderr
 
 
+def test_outside_a_repository_only_the_current_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".qgjob.toml").write_text('org_id = "not-mine"')
+    (tmp_path / "below").mkdir()
+    assert qgjob("list", cwd=tmp_path / "below").exit == 2
+
+
 def test_an_unknown_key_of_the_project_file_is_named(tmp_path: Path) -> None:
     (tmp_path / ".qgjob.toml").write_text('organisation = "a"')
     result = qgjob("list", cwd=tmp_path)
@@ -68,8 +75,9 @@ def test_the_token_is_sent_as_bearer_to_loopback() -> None:
         assert "authorization" not in server.requests[1].headers
 
 
-def test_the_token_never_leaves_this_machine_unencrypted() -> None:
-    result = qgjob("workers", "--server-url=http://qgjob.invalid", QGJOB_TOKEN="qg_secret")
+@pytest.mark.parametrize("host", ["qgjob.invalid", "127.0.0.1.qgjob.invalid", "localhost.qgjob.invalid"])
+def test_the_token_never_leaves_this_machine_unencrypted(host: str) -> None:
+    result = qgjob("workers", f"--server-url=http://{host}", QGJOB_TOKEN="qg_secret")
     assert result.exit == 2
     assert "unencrypted" in result.stderr
     assert "qg_secret" not in result.stderr

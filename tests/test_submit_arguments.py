@@ -200,3 +200,10 @@ def test_a_given_idempotency_key_is_sent_and_a_replay_is_said() -> None:
         (request,) = server.requests
     assert request.headers["idempotency-key"] == "build-7"
     assert "before" in result.stdout
+
+
+def test_a_dry_run_needs_no_server_and_shows_the_jobs() -> None:
+    result = qgjob("submit", *IDS, "--test=a", "--target=device:ios", "--priority=high", "--dry-run")
+    assert result.exit == 0
+    assert result.stdout.splitlines()[1].split() == ["a", "device:platform=ios", "high"]
+    assert "nothing was sent" in result.stderr

@@ -1,5 +1,6 @@
 """Waiting survives outages, ends in time, and leaves in good order when a signal comes."""
 
+import json
 import os
 import pty
 import signal
@@ -7,9 +8,10 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from stand_in import Answer, StandIn, dropped, environment, page, problem, qgjob, run, started, submitted
+from stand_in import Answer, StandIn, dropped, environment, job, page, problem, qgjob, run, started, submitted
 
 SUBMIT = ("submit", "--org-id=qualgent", "--app-version-id=v1", "--test=a", "--wait")
 AT_ONCE = {"retry-after": "0"}
@@ -83,7 +85,9 @@ def test_the_report_is_the_servers_and_implies_waiting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("ended", "code"), [(run(completed=1), 5), (run("failed", failed=1), 1)])
-def test_a_report_that_is_missing_spoils_a_success_but_hides_no_failure(tmp_path: Path, ended: dict, code: int) -> None:
+def test_a_report_that_is_missing_spoils_a_success_but_hides_no_failure(
+    tmp_path: Path, ended: dict[str, Any], code: int
+) -> None:
     with StandIn() as server:
         server.on("POST", "/runs", submitted(34))
         server.on("GET", "/runs/12", ended)
@@ -133,6 +137,44 @@ def test_a_server_that_hangs_does_not_keep_an_interrupted_client() -> None:
     assert process.returncode == 143
     assert "could not be cancelled" in stderr
     assert "qgjob cancel --run-id=12" in stderr
+
+
+def test_a_signal_while_submitting_tells_the_key_that_finds_the_run_again() -> None:
+    never = threading.Event()
+    with StandIn() as server:
+        server.on("POST", "/runs", Answer(after=never))
+        with started(*SUBMIT, "--idempotency-key=build-7", server=server) as process:
+            server.wait_for("POST", "/runs")
+            process.send_signal(signal.SIGTERM)
+            _, stderr = process.communicate(timeout=30)
+        never.set()
+    assert process.returncode == 143
+    assert "--idempotency-key=build-7" in stderr
+
+
+def test_an_interrupted_wait_with_json_is_one_document_that_names_the_run() -> None:
+    never = threading.Event()
+    with StandIn() as server:
+        server.on("POST", "/runs", submitted(34))
+        server.on("GET", "/runs/12", NOTHING_NEW, Answer(200, NOTHING_NEW, after=never))
+        with started(*SUBMIT, "--json", server=server) as process:
+            server.wait_for("GET", "/runs/12", times=2)
+            process.send_signal(signal.SIGINT)
+            stdout, _ = process.communicate(timeout=30)
+        never.set()
+    error = json.loads(stdout)["error"]
+    assert (error["code"], error["run_id"]) == ("interrupted", 12)
+
+
+def test_watching_a_run_ends_with_its_verdict_and_looking_at_it_with_0() -> None:
+    with StandIn() as server:
+        server.on("GET", "/runs/12", NOTHING_NEW, run("failed", seq=4, failed=2))
+        server.on("GET", "/jobs", page(job("failed", failure_kind="test"), next_cursor=3), page(job("failed")))
+        watched = qgjob("status", "--run-id=12", "--watch", server=server)
+        assert [dict(request.query).get("cursor") for request in server.asked("GET", "/jobs")] == [None, "3"]
+        looked_at = qgjob("status", "--run-id=12", server=server)
+    assert (watched.exit, looked_at.exit) == (1, 0)
+    assert watched.stdout.startswith("Run 12 failed")
 
 
 def test_a_signal_outside_the_waiting_ends_at_once() -> None:

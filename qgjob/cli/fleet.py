@@ -40,7 +40,7 @@ def groups(*, org_id: options.OrgId = None, as_json: options.Json = False, serve
         )
         for group in found
     ]
-    headings = "GROUP ORG BUILD TARGET RESET PRIORITY PENDING QUEUED RUNNING DEVICES OLDEST".split()  # noqa: SIM905
+    headings = "GROUP ORG BUILD TARGET RESET PRIORITY PENDING QUEUED RUNNING DEVICES OLDEST"
     print_rows(headings, rows, empty="no group has unfinished jobs")
     return Exit.OK
 
@@ -67,7 +67,11 @@ def workers(context: typer.Context, *, as_json: options.Json = False, server_url
         )
         for worker in found
     ]
-    print_rows("WORKER NAME STATUS TARGETS DEVICES VERSION STARTED SEEN".split(), rows, empty="no worker is registered")  # noqa: SIM905
+    print_rows(
+        "WORKER NAME STATUS TARGETS DEVICES VERSION STARTED SEEN",
+        rows,
+        empty="no worker is registered",
+    )
     return Exit.OK
 
 
@@ -107,7 +111,7 @@ def devices(*, as_json: options.Json = False, server_url: options.ServerUrl = No
         )
         for device in found
     ]
-    print_rows("DEVICE NAME TARGET STATUS WORKER INSTALLED LABELS".split(), rows, empty="no device is registered")  # noqa: SIM905
+    print_rows("DEVICE NAME TARGET STATUS WORKER INSTALLED LABELS", rows, empty="no device is registered")
     return Exit.OK
 
 
@@ -176,7 +180,7 @@ def health(
     return Exit.OK if found.status == "ok" else Exit.NO_VERDICT
 
 
-def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+def print_rows(headings: str, rows: Sequence[Sequence[str]], *, empty: str) -> None:
     if rows:
         output.answer(output.table(headings, rows))
     else:

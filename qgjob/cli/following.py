@@ -14,7 +14,7 @@ from qgjob.client import Client
 from qgjob.errors import ClientError, Exit, Left, Signalled, TimedOut
 
 # GitHub Actions kills 7.5 s after its SIGINT: cancelling and saving the report must fit.
-CANCEL_S = 4.0
+CANCEL_S = 3.5
 SAVE_S = 2.0
 SECOND_THOUGHTS_S = 3.0
 
@@ -78,9 +78,9 @@ def leave(client: Client, run_id: int, signalled: Signalled, on_interrupt: OnInt
     """On a terminal the first Ctrl-C detaches and a second one cancels; elsewhere the flag has decided."""
     cancel = on_interrupt is OnInterrupt.cancel
     if signalled.number == signal.SIGINT and output.is_interactive():
-        output.say("Detaching in 3 s; the run continues. Ctrl-C again cancels it.")
-        output.say(f"To wait on: {resume(run_id)}")
-        try:
+        try:  # from the first word on, as people are quick
+            output.say("Detaching in 3 s; the run continues. Ctrl-C again cancels it.")
+            output.say(f"To wait on: {resume(run_id)}")
             time.sleep(SECOND_THOUGHTS_S)
             return Left(f"detached; run {run_id} continues", signal=signalled, run_id=run_id)
         except Signalled as again:

@@ -70,10 +70,10 @@ def say_error(error: ClientError, *, as_json: bool) -> None:
         say(f"request-id: {error.request_id}")
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(headings: str, rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as they need and lines never wrapped, so that grep, awk and a narrow pipe see whole rows."""
-    cells = [list(headings), *([" ".join(clean(cell).split()) or "-" for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    cells = [headings.split(), *([" ".join(clean(cell).split()) or "-" for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from qgjob.cli import output
+from qgjob.cli import output, words
 from qgjob.client import Client
 from qgjob.errors import Usage
 from qgjob.models import Priority, Reset
@@ -38,15 +38,12 @@ class Project(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def project() -> Project:
-    """The nearest `.qgjob.toml` upwards, at most as far as the repository's root."""
+    """The nearest `.qgjob.toml` upwards in this repository; outside of one, that of the current folder."""
     here = Path.cwd()
-    for folder in (here, *here.parents):
-        file = folder / PROJECT_FILE
-        if file.is_file():
-            return read_project(file)
-        if (folder / ".git").exists():
-            break
-    return Project()
+    upwards = [here, *here.parents]
+    depth = next((depth for depth, folder in enumerate(upwards) if (folder / ".git").exists()), 0)
+    files = (folder / PROJECT_FILE for folder in upwards[: depth + 1])
+    return next((read_project(file) for file in files if file.is_file()), Project())
 
 
 def read_project(file: Path) -> Project:
@@ -76,8 +73,5 @@ def connect(server_url: str | None) -> Client:
     if token is not None and not (token.isascii() and token.isprintable()):
         raise Usage("QGJOB_TOKEN holds characters that no token has")
     text = os.environ.get("QGJOB_RETRY_FOR", "60")
-    try:
-        retry_for_s = float(text)
-    except ValueError:
-        raise Usage(f"QGJOB_RETRY_FOR: not a number of seconds: {text!r}") from None
+    retry_for_s = words.seconds(text, option="QGJOB_RETRY_FOR")
     return Client(server_url or DEFAULT_SERVER_URL, token=token, retry_for_s=retry_for_s, say=output.say)

@@ -60,9 +60,8 @@ def status(
     output.answer(f"Run {run.run_id} {run.status} · build {output.one_line(run.app_version_id)} · {counts(run)}")
     output.answer(job_table(page.jobs))
     if page.next_cursor is not None:
-        output.say(
-            f"more: qgjob list --org-id={run.org_id} --run-id={run.run_id} --cursor={page.next_cursor} --limit=50"
-        )
+        flags = (f"--org-id={run.org_id}", f"--run-id={run.run_id}", f"--cursor={page.next_cursor}", "--limit=50")
+        output.say(f"more: {words.command('list', *flags)}")
     return Exit.OK
 
 
@@ -87,7 +86,7 @@ def show_job(client: Client, job_id: str, *, watch: bool, as_json: bool) -> int:
                 )
                 for one in client.attempts(job_id)
             ]
-            output.answer("\n" + output.table(("ATTEMPT", "STATUS", "KIND", "DEVICE", "TOOK", "MESSAGE"), rows))
+            output.answer("\n" + output.table("ATTEMPT STATUS KIND DEVICE TOOK MESSAGE", rows))
     return verdict.of_job(job) if watch else Exit.OK
 
 
@@ -138,7 +137,7 @@ def job_table(jobs: list[Job]) -> str:
         )
         for job in jobs
     ]
-    headings = ("JOB", "STATUS", "TARGET", "PRIORITY", "RUN", "BUILD", "TEST", "CREATED", "TOOK", "WHY")
+    headings = "JOB STATUS TARGET PRIORITY RUN BUILD TEST CREATED TOOK WHY"
     return output.table(headings, rows)
 
 
@@ -173,8 +172,8 @@ def list_jobs(
     )
     show_page(page, as_json=as_json, quiet=quiet)
     if page.next_cursor is not None and not quiet:
-        flags = " ".join(f"--{name.replace('_', '-')}={value}" for name, value in [("org_id", org), *filters])
-        output.say(f"more: qgjob list {flags} --cursor={page.next_cursor}")
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in [("org_id", org), *filters]]
+        output.say(f"more: {words.command('list', *flags, f'--cursor={page.next_cursor}')}")
     return Exit.OK
 
 

@@ -12,7 +12,7 @@ from qgjob.cli.options import OnInterrupt
 from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.settings import Project
 from qgjob.cli.waiting import resume
-from qgjob.errors import Exit, Usage
+from qgjob.errors import Exit, Signalled, Usage
 from qgjob.models import MAX_JOBS_PER_RUN, JobDefaults, Priority, Reset, RunSubmission, RunSubmitted
 
 EPILOG = options.examples(
@@ -133,7 +133,12 @@ def submit(
         return Exit.OK
     client = settings.connect(server_url)
     waits = wait or how.junit_xml is not None
-    run = client.submit_run(submission, key=idempotency_key or str(uuid.uuid4()))
+    key = idempotency_key or str(uuid.uuid4())
+    try:
+        run = client.submit_run(submission, key=key)
+    except Signalled:
+        output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
+        raise
     announce(run, waits=waits, as_json=as_json, quiet=quiet)
     return following.follow(client, run.run_id, how) if waits else Exit.OK
 
@@ -159,8 +164,8 @@ def job_seconds(text: str) -> int:
 def checked(submission: RunSubmission) -> None:
     """The limits that the shapes state, said before anything is sent. The rest is the server's to judge."""
     try:
-        msgspec.convert(msgspec.to_builtins(submission), RunSubmission)
-    except msgspec.ValidationError as error:
+        msgspec.json.decode(msgspec.json.encode(submission), type=RunSubmission)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise Usage(f"cannot submit this: {error}") from error
 
 
@@ -199,5 +204,5 @@ def show_plan(submission: RunSubmission, *, as_json: bool) -> None:
         )
         for job in submission.jobs
     ]
-    output.answer(output.table(("TEST", "TARGET", "PRIORITY"), rows))
+    output.answer(output.table("TEST TARGET PRIORITY", rows))
     output.say(f"{words.count(len(rows), 'job')} of build {submission.app_version_id}; nothing was sent")

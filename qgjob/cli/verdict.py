@@ -81,9 +81,10 @@ def summary(outcome: Outcome) -> str:
             (word, job.test_path, words.target(job.target, job.selector), f"job {job.job_id}", reason(job))
             for word, job in named
         ]
-        lines += ["", output.table(("RESULT", "TEST", "TARGET", "JOB", "WHY"), rows), ""]
+        lines += ["", output.table("RESULT TEST TARGET JOB WHY", rows), ""]
     if len(outcome.not_passed) < run.failed + run.cancelled:
-        lines.append(f"… the rest: qgjob list --org-id={run.org_id} --run-id={run.run_id} --status=failed --limit=100")
+        flags = (f"--org-id={run.org_id}", f"--run-id={run.run_id}", "--status=failed", "--status=cancelled")
+        lines.append(f"the rest: {words.command('list', *flags, '--limit=100')}")
     if run.attempts:
         one_each = f"{run.installs} for {words.count(run.attempts, 'attempt')}, instead of one each"
         lines.append(f"installs: {one_each} · saved {words.duration(max(0.0, run.saved_s))}")

@@ -1,11 +1,13 @@
 """How times, durations, counts and selectors read in text."""
 
 import re
+import shlex
 from datetime import UTC, datetime, timedelta
 
 from qgjob.errors import Usage
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST_S = 3650 * 86_400
 
 
 def count(number: int, noun: str) -> str:
@@ -37,6 +39,11 @@ def share(rate: float | None) -> str:
     return "-" if rate is None else f"{rate * 100:.1f} %"
 
 
+def command(*arguments: str) -> str:
+    """A command to copy into a shell, whatever the names in it are."""
+    return " ".join(("qgjob", *map(shlex.quote, arguments)))
+
+
 def pairs(mapping: dict[str, str]) -> str:
     """`android_version=14,platform=android`."""
     return ",".join(f"{key}={value}" for key, value in sorted(mapping.items()))
@@ -52,7 +59,10 @@ def seconds(text: str, *, option: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text or (len(parts) > 1 and not parts[-1][1]):
         raise Usage(f"{option}: not a duration: {text!r}", hint="for example 90s, 15m, 1h30m or 7d")
-    return sum(float(number) * UNITS[unit or "s"] for number, unit in parts)
+    total = sum(float(number) * UNITS[unit or "s"] for number, unit in parts)
+    if total > LONGEST_S:
+        raise Usage(f"{option}: {text} is longer than ten years")
+    return total
 
 
 def since(text: str) -> str:
@@ -60,5 +70,5 @@ def since(text: str) -> str:
     try:
         given = datetime.fromisoformat(text)
     except ValueError:
-        given = datetime.now(UTC) - timedelta(seconds=min(seconds(text, option="--since"), 3650 * 86_400))
+        given = datetime.now(UTC) - timedelta(seconds=seconds(text, option="--since"))
     return given.astimezone(UTC).isoformat().replace("+00:00", "Z")
