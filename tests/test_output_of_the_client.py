@@ -67,6 +67,13 @@ def test_a_log_loses_its_control_sequences_unless_raw() -> None:
     assert raw.stdout == "\x1b[31mred\x1b[0m\n\tnext"
 
 
+def test_an_unfinished_sequence_takes_no_more_than_its_line() -> None:
+    with StandIn() as server:
+        server.on("GET", "/jobs/34/log", {"job_id": 34, "attempt": 1, "log": "\x1b]0;title\n10 %\r20 %\nthe end"})
+        result = qgjob("logs", "--job-id=34", server=server)
+    assert result.stdout == "\n10 %\n20 %\nthe end\n"
+
+
 def test_a_reader_that_leaves_is_no_error() -> None:
     with StandIn() as server:
         server.on("GET", "/jobs", page(*[job(job_id=number) for number in range(2000)]))

@@ -10,8 +10,9 @@ import msgspec
 
 from qgjob.errors import ClientError
 
-# Escape sequences whole (CSI, OSC, DCS …, two-byte), then every other control character but newline and tab.
-ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)|[ -/]*[0-~])")
+# Escape sequences whole (CSI, OSC, DCS …, two-byte; an unfinished one takes no more than its line), then every other
+# control character but newline and tab.
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\|(?=\n)|$)|[ -/]*[0-~])")
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 

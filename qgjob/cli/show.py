@@ -204,7 +204,8 @@ def logs(
     elif raw:
         output.answer_bytes(log.log.encode())
     elif log.log:
-        output.answer(output.clean(log.log))
+        # Progress bars redraw their line with a bare carriage return; here each state gets a line of its own.
+        output.answer(output.clean(log.log.replace("\r\n", "\n").replace("\r", "\n")))
     else:
         output.say(f"attempt {log.attempt} of job {log.job_id} printed nothing")
     return Exit.OK
