@@ -65,9 +65,9 @@ class Transport:
         deadline = time.monotonic() + (self._retry_for_s if patience_s is None else patience_s)
         failures = 0
         while True:
-            left = one_try if patience_s is None else max(0.5, deadline - time.monotonic())
+            read_s = min(one_try, max(0.5, deadline - time.monotonic())) if failures else one_try
             try:
-                return self._once(method, path, params, body, key, min(one_try, left))
+                return self._once(method, path, params, body, key, read_s)
             except (Refused, Unavailable) as failure:
                 pause = pause_s(failures, failure.retry_after_s)
                 if not retry or not failure.retryable or time.monotonic() + pause >= deadline:
