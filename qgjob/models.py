@@ -6,7 +6,7 @@ Times are UTC (RFC 3339 in JSON), durations end in `_s` and are seconds, ids are
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 Target = Literal["emulator", "device", "browserstack"]
 Priority = Literal["low", "normal", "high", "urgent"]
@@ -53,7 +53,7 @@ class RunSubmission(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_o
     org_id: Slug
     app_version_id: Slug
     jobs: Annotated[list[JobSubmission], Meta(min_length=1, max_length=MAX_JOBS_PER_RUN)]
-    defaults: JobDefaults = JobDefaults()
+    defaults: JobDefaults = field(default_factory=JobDefaults)
     labels: dict[str, str] = {}
 
 

@@ -11,7 +11,10 @@ def upgrade() -> None:
         r"""
         create schema reporting;
 
-        -- Used by a constraint, so it belongs to the tables.
+        -- Used by constraints, so they belong to the tables.
+        create function qgjob.is_name(p_name text) returns boolean language sql immutable parallel safe as $$
+          select coalesce(p_name ~ '^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$', false)
+        $$;
         create function qgjob.is_test_path(p_path text) returns boolean
         language sql immutable strict parallel safe as $$
           select length(p_path) <= 512
@@ -22,7 +25,7 @@ def upgrade() -> None:
         create table qgjob.org (
           org_id text primary key,
           created_at timestamptz not null,
-          constraint org_id_is_a_name check (org_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$')
+          constraint org_id_is_a_name check (qgjob.is_name(org_id))
         );
 
         create table qgjob.build (
@@ -30,7 +33,7 @@ def upgrade() -> None:
           app_version_id text not null,
           created_at timestamptz not null,
           primary key (org_id, app_version_id),
-          constraint app_version_id_is_a_name check (app_version_id ~ '^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$')
+          constraint app_version_id_is_a_name check (qgjob.is_name(app_version_id))
         );
 
         -- head_priority is an upper bound of the priorities of the group's pending jobs, null only when it has none.

@@ -17,10 +17,15 @@ declare
   v_new bigint[];
   v_joined bigint[] := '{}';
 begin
+  perform qgjob.require_name('org_id', p_org_id);
+  perform qgjob.require_name('app_version_id', p_app_version_id);
   if jsonb_typeof(p_labels) is distinct from 'object'
       or jsonb_path_exists(p_labels, 'strict $.* ? (@.type() != "string")') then
     raise exception using errcode = 'QJ422', constraint = 'labels_are_strings', column = 'labels',
       message = 'The labels of a run are an object of strings.';
+  elsif length(p_idempotency_key) not between 1 and 255 then
+    raise exception using errcode = 'QJ422', constraint = 'idempotency_key_is_short', column = 'idempotency_key',
+      message = 'An idempotency key has 1 to 255 characters.';
   end if;
   insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;
   insert into qgjob.build (org_id, app_version_id, created_at) values (p_org_id, p_app_version_id, v_now)

@@ -12,11 +12,5 @@ begin
   if v_unknown is not null then
     raise exception using errcode = 'QJ422', constraint = 'submission_is_well_formed', column = v_unknown,
       message = format('There is no field %s in a submission.', to_json(v_unknown));
-  elsif jsonb_typeof(p_message -> 'org_id') is distinct from 'string' then
-    raise exception using errcode = 'QJ422', constraint = 'submission_is_well_formed', column = 'org_id',
-      message = 'org_id is missing, or not a string.';
-  elsif jsonb_typeof(p_message -> 'app_version_id') is distinct from 'string' then
-    raise exception using errcode = 'QJ422', constraint = 'submission_is_well_formed', column = 'app_version_id',
-      message = 'app_version_id is missing, or not a string.';
   end if;
 end $$;

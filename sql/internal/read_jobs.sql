@@ -4,6 +4,7 @@ create or replace function qgjob.read_jobs(p_jobs jsonb, p_defaults jsonb) retur
 language plpgsql stable as $$
 declare
   c_most constant integer := 10000;
+  v_of text;
   v_base jsonb := '{"target": "emulator", "selector": {}, "reset": "clear", "priority": "normal", "retries": 0,
     "timeout_s": 900, "dedupe": true}';
   v_field text;
@@ -28,9 +29,11 @@ begin
   where qgjob.wrong_field(item.job) is not null
   order by item.place limit 1;
   if found then
+    -- A job that came alone has no place worth naming.
+    v_of := case when jsonb_array_length(p_jobs) > 1 then format('jobs[%s]', v_place) else '' end;
     raise exception using errcode = 'QJ422', constraint = 'job_is_well_formed',
-      column = rtrim(format('jobs[%s].%s', v_place, v_field), '.'),
-      message = format('jobs[%s]: %s', v_place, case v_field
+      column = trim(v_of || '.' || v_field, '.'),
+      message = ltrim(v_of || ': ', ': ') || case v_field
         when '' then 'a job is an object.'
         when 'test_path' then 'test_path is a relative path inside the project, of at most 512 characters, without "..",'
           ' backslashes or a leading "/" or "-".'
@@ -41,7 +44,7 @@ begin
         when 'retries' then 'retries is a whole number from 0 to 10.'
         when 'timeout_s' then 'timeout_s is a whole number of seconds from 1 to 86400.'
         when 'dedupe' then 'dedupe is true or false.'
-        else format('there is no field %s in a job.', to_json(v_field)) end);
+        else format('there is no field %s in a job.', to_json(v_field)) end;
   end if;
 
   return query

@@ -13,6 +13,13 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'labels_are_strings', column = 'labels',
       message = 'The labels of a device are an object of strings.';
   end if;
+  if p_name is null or length(p_name) not between 1 and 128 then
+    raise exception using errcode = 'QJ422', constraint = 'device_name_is_short', column = 'name',
+      message = 'The name of a device has 1 to 128 characters.';
+  elsif p_target is null or p_target not in ('emulator', 'device', 'browserstack') then
+    raise exception using errcode = 'QJ422', constraint = 'target_is_known', column = 'target',
+      message = 'A device is an emulator, device or browserstack.';
+  end if;
   insert into qgjob.device (name, target, labels, created_at)
   values (p_name, p_target, p_labels, qgjob.now()) on conflict on constraint device_name_is_unique do nothing;
   select * into v_device from qgjob.device where name = p_name for no key update;

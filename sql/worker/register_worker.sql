@@ -8,6 +8,13 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'target_is_known', column = 'target_types',
       message = 'A worker drives one or more of emulator, device, browserstack.';
   end if;
+  if p_name is null or length(p_name) not between 1 and 128 then
+    raise exception using errcode = 'QJ422', constraint = 'worker_name_is_short', column = 'name',
+      message = 'The name of a worker has 1 to 128 characters.';
+  elsif p_lease_s not between 1 and 3600 then
+    raise exception using errcode = 'QJ422', constraint = 'lease_in_range', column = 'lease_s',
+      message = 'A lease is 1 to 3600 seconds long.';
+  end if;
   return query
   insert into qgjob.worker as w (name, version, targets, lease_s, started_at, seen_at)
   values (p_name, p_version, p_targets, p_lease_s, qgjob.now(), qgjob.now())
