@@ -42,6 +42,20 @@ Account = tuple[int, int]
 @contextmanager
 def running(data_dir: Path, *, durable: bool = True) -> Generator[str]:
     """The URL of a server on this folder, for as long as the block runs. `durable=False`: fast, lost in a crash."""
+    with supervised(data_dir, durable=durable) as (url, _):
+        yield url
+
+
+@contextmanager
+def temporary() -> Generator[str]:
+    """The URL of a new server that leaves nothing behind."""
+    with temporary_folder() as folder, running(folder, durable=False) as url:
+        yield url
+
+
+@contextmanager
+def supervised(data_dir: Path, *, durable: bool) -> Generator[tuple[str, Child]]:
+    """The same as `running`, for those who want to notice when the server ends by itself."""
     data_dir = data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
     with only_one(data_dir / "lock", f"PostgreSQL already runs on {data_dir}"):
@@ -54,25 +68,24 @@ def running(data_dir: Path, *, durable: bool = True) -> Generator[str]:
         server, port = _start(bin_dir, home, data_dir / "postgres.log", account, durable=durable)
         try:
             _create_database(bin_dir, home, port)
-            yield f"postgresql://{NAME}@127.0.0.1:{port}/{NAME}"
+            yield f"postgresql://{NAME}@127.0.0.1:{port}/{NAME}", server
         finally:
             server.stop((signal.SIGINT, 20), (signal.SIGQUIT, 5))
 
 
 @contextmanager
-def temporary() -> Generator[str]:
-    """The URL of a new server that leaves nothing behind, in memory where there is room."""
+def temporary_folder() -> Generator[Path]:
+    """A new folder for a server and its company, in memory where there is room. What killed owners left is removed."""
     parent = Path("/dev/shm")  # noqa: S108
     # A container's default is 64 MB; an empty cluster with its first log segments takes about 60.
     if not (os.access(parent, os.W_OK) and shutil.disk_usage(parent).free > 1 << 30):
         parent = Path(tempfile.gettempdir())
     _sweep(parent)
-    data_dir = Path(tempfile.mkdtemp(prefix="qgjob-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix="qgjob-", dir=parent))
     try:
-        with running(data_dir, durable=False) as url:
-            yield url
+        yield folder
     finally:
-        erase(data_dir)
+        erase(folder)
 
 
 def erase(data_dir: Path) -> None:
