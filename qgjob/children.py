@@ -58,7 +58,7 @@ class Child:
                 group=group,
                 extra_groups=None if account is None else [],
                 start_new_session=True,
-                preexec_fn=_dies_with_owner(with_owner) if by_kernel else None,
+                preexec_fn=dies_with_owner(with_owner) if by_kernel else None,
             )
         if not by_kernel:
             command = [sys.executable, "-I", __file__, str(self.process.pid), str(int(with_owner))]
@@ -91,7 +91,8 @@ class Child:
         return code
 
 
-def _dies_with_owner(number: signal.Signals) -> Callable[[], None]:
+def dies_with_owner(number: signal.Signals) -> Callable[[], None]:
+    """A `preexec_fn`, for Linux: the kernel sends the signal to the new process when the forking thread ends."""
     libc = ctypes.CDLL(None)
     owner = os.getpid()
 

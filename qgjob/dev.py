@@ -8,24 +8,12 @@ from typing import NoReturn
 from rich.console import Console
 
 from qgjob import postgres, services
-from qgjob.children import CannotRun
 
 
 def dev(port: int, fresh: bool) -> int:
     """Run everything in the foreground, with its data in `.qgjob/` here. The exit code: 0 after being stopped."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        with services.stoppable():
-            _run(Path(".qgjob").absolute(), port, fresh, console)
-    except services.Stopped:
-        console.print("stopped")
-        return 0
-    except CannotRun as problem:
-        console.print(f"error: {problem}", markup=False)
-        return problem.exit_code
-    except OSError as problem:
-        console.print(f"error: {problem}", markup=False)
-        return 5
+    return services.guarded(lambda: _run(Path(".qgjob").absolute(), port, fresh, console), console, stopped=0)
 
 
 def _run(folder: Path, port: int, fresh: bool, console: Console) -> NoReturn:

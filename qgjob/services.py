@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
+from rich.console import Console
 
 from qgjob.children import CannotRun, Child, wait_until
 from qgjob.postgres import free_port
@@ -108,6 +109,22 @@ def stoppable() -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def guarded(work: Callable[[], int], console: Console, *, stopped: int) -> int:
+    """The exit code of the work. What went wrong is said in words; `stopped` is the code when somebody ended it."""
+    try:
+        with stoppable():
+            return work()
+    except Stopped:
+        console.print("stopped")
+        return stopped
+    except CannotRun as problem:
+        console.print(f"error: {problem}", markup=False)
+        return problem.exit_code
+    except (OSError, httpx.HTTPError) as problem:
+        console.print(f"error: {type(problem).__name__}: {problem}", markup=False)
+        return 5
 
 
 def _executor(project: Path, logs: Path, say: Say) -> str:

@@ -59,9 +59,9 @@ def owner_of(data_dir: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "postgres"
-    postgres.erase(tmp_path / "postgres")
+def data_dir() -> Iterator[Path]:
+    with postgres.temporary_folder() as folder:
+        yield folder / "postgres"
 
 
 def test_it_starts_and_answers_with_a_database_of_its_own():
@@ -83,6 +83,18 @@ def test_data_survives_a_restart(data_dir: Path):
         ask(url, "create table kept as select 42 as answer")
     with postgres.running(data_dir) as url:
         assert ask(url, "select answer from kept") == "42"
+
+
+def test_data_survives_in_a_folder_that_is_closed_to_the_servers_account(tmp_path: Path):
+    (tmp_path / "closed").mkdir(mode=0o700)
+    data_dir = tmp_path / "closed" / "postgres"
+    for sql, answer in (("create table kept as select 42 as answer", ""), ("select answer from kept", "42")):
+        with postgres.running(data_dir, durable=False) as url:
+            assert ask(url, sql) == answer
+            home = Path(ask(url, "show data_directory")).parent
+    assert (tmp_path / "closed").stat().st_mode & 0o777 == 0o700
+    postgres.erase(data_dir)
+    assert not home.exists()
 
 
 def test_a_clean_stop_leaves_no_process_and_no_pid_file(data_dir: Path):
