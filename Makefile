@@ -1,6 +1,7 @@
 # make demo: see it work. make dev: leave it running. Both need Python 3.11 and nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := python -m pip install --quiet --disable-pip-version-check
 
 demo dev: .venv/installed
 	@$(BIN)/qgjob $@
@@ -24,8 +25,9 @@ requirements: .venv/installed
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
 		"qgjob needs Python 3.11 or newer; $(PYTHON) is " + v + ". Name another: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/$(PIP) --require-hashes -r requirements.txt
+	@# The build backend looks for its program on PATH, and the environment is not activated.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: demo dev test lint requirements
