@@ -1,0 +1,33 @@
+# make demo: see it work. make dev: leave it running. Both need Python 3.11 and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := python -m pip install --quiet --disable-pip-version-check
+
+demo dev: .venv/installed
+	@$(BIN)/qgjob $@
+
+test: .venv/installed
+	$(BIN)/pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+# Everything in pyproject.toml, pinned with hashes, for every platform. Newer versions: make requirements UPGRADE=--upgrade
+requirements: .venv/installed
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.txt $(UPGRADE)
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
+		"qgjob needs Python 3.11 or newer; $(PYTHON) is " + v + ". Name another: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/$(PIP) --require-hashes -r requirements.txt
+	@# The build backend looks for its program on PATH, and the environment is not activated.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: demo dev test lint requirements

@@ -1,0 +1,70 @@
+"""Bring one database to the state this checkout describes.
+
+Tables change through the numbered revisions in versions/. Functions and views live in sql/, one object per file, and
+are created again whenever a file changed. Everything happens in one transaction, one migrator at a time.
+"""
+
+import os
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import psycopg
+import sqlalchemy as sa
+
+from alembic import context
+
+SQL = Path(__file__).resolve().parents[1] / "sql"
+OLDEST = 150_000
+
+
+def replace_objects(connection: sa.Connection) -> None:
+    """Apply every file under sql/, unless the comment on the schema says that they already are."""
+    scripts = {path.relative_to(SQL): path.read_text() for path in sorted(SQL.rglob("*.sql"))}
+    digest = "sql " + sha256("".join(scripts.values()).encode()).hexdigest()[:12]
+    if connection.scalar(sa.text("select obj_description('qgjob'::regnamespace)")) == digest:
+        return
+    run = connection.connection.cursor().execute  # psycopg itself: no parsing of ":name" or "%s"
+    for check in ("off", "on"):  # once in any order, once more so that PostgreSQL validates every body
+        run(f"set local check_function_bodies = {check}")
+        for path, script in scripts.items():
+            try:
+                run(script)
+            except psycopg.Error as error:
+                error.add_note(f"in sql/{path}")
+                raise
+    run(f"comment on schema qgjob is '{digest}'")
+
+
+def refuse(sentence: str) -> None:
+    sys.exit(f"error: {sentence}")
+
+
+def migrate(url: sa.URL) -> None:
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        version = connection.connection.driver_connection.info.server_version
+        if version < OLDEST:
+            refuse(f"qgjob needs PostgreSQL 15 or newer; this server is {version // 10_000}.{version % 10_000}.")
+        connection.exec_driver_sql("set local lock_timeout = '4s'")
+        connection.exec_driver_sql("set local client_min_messages = warning")
+        connection.exec_driver_sql("select pg_advisory_xact_lock(hashtext('qgjob.migrate'))")
+        connection.exec_driver_sql("create schema if not exists qgjob")
+        context.configure(connection=connection, version_table_schema="qgjob")
+        with context.begin_transaction():
+            context.run_migrations()
+        replace_objects(connection)
+
+
+dsn = os.environ.get("QGJOB_DATABASE_URL", "")
+if not dsn:
+    refuse("set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob.")
+try:
+    address = sa.make_url(dsn).set(drivername="postgresql+psycopg")
+    migrate(address)
+except sa.exc.ArgumentError:
+    refuse("QGJOB_DATABASE_URL is not a URL of the form postgresql://user:password@host:5432/database.")
+except sa.exc.OperationalError as error:
+    refuse(f"cannot migrate the database: {str(error.orig).strip()}")
+except psycopg.errors.InsufficientPrivilege as error:
+    refuse(f"this role may not migrate the database: {error.diag.message_primary}")

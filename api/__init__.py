@@ -1,0 +1,1 @@
+"""The REST API: a route is one call of one SQL function."""

@@ -1,0 +1,45 @@
+"""python -m api: serve the REST API of one database. Start as many as you like."""
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from api.app import create_app
+from sql.schema import UnusableDatabase, require
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65_535)] = 8080,
+    pool_size: Annotated[int, typer.Option(help="Database connections at most.", min=1)] = 10,
+    without_authentication: Annotated[
+        bool, typer.Option(help="Listen beyond loopback although nobody is asked who they are.")
+    ] = False,
+) -> None:
+    """Serve the REST API. Needs QGJOB_DATABASE_URL; QGJOB_LISTEN_URL where that one leads through a pooler."""
+    url = os.environ.get("QGJOB_DATABASE_URL")
+    if not url:
+        sys.exit("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
+    if host not in LOOPBACK and not without_authentication:
+        sys.exit(
+            f"error: there is no authentication yet, so {host} would let everybody in\n"
+            "hint: put a proxy that authenticates in front of a loopback address, or say --without-authentication"
+        )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(require(url))
+    except UnusableDatabase as error:
+        sys.exit(f"error: {error}")
+    app = create_app(url, os.environ.get("QGJOB_LISTEN_URL", url) or None, pool_size)
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+if __name__ == "__main__":
+    typer.run(serve)

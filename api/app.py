@@ -1,0 +1,68 @@
+"""The application: routes, the pool they share, and the two tasks of every API process."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from msgspec import Struct
+from psycopg_pool import PoolTimeout
+
+import sql
+from api import fleet, jobs, overview, runs
+from api.announcements import Announcements
+from api.problems import HANDLERS
+from qgjob import __version__
+
+log = logging.getLogger("api")
+LARGEST_BODY = 16 * 1024 * 1024  # 10,000 jobs with the longest paths and selectors fit
+
+
+class Housekept(Struct):
+    expired: int
+    submitted: int
+
+
+async def housekeep(db: sql.Database) -> None:
+    """Whoever is up does it; the function itself lets only one at a time."""
+    while True:
+        try:
+            await sql.one(db, Housekept, "housekeep")
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("housekeeping: %s", str(error).strip())
+        await asyncio.sleep(1)
+
+
+def create_app(database_url: str, listen_url: str | None, pool_size: int = 10) -> Litestar:
+    """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll."""
+    db = sql.open_pool(database_url, size=pool_size)
+    announcements = Announcements(listen_url)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with db:
+            tasks = [asyncio.create_task(announcements.listen()), asyncio.create_task(housekeep(db))]
+            yield
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    return Litestar(
+        route_handlers=[jobs.router, runs.router, fleet.router, overview.router],
+        dependencies={
+            "db": Provide(lambda: db, sync_to_thread=False),
+            "announcements": Provide(lambda: announcements, sync_to_thread=False),
+        },
+        exception_handlers=HANDLERS,
+        lifespan=[lifespan],
+        request_max_body_size=LARGEST_BODY,
+        openapi_config=OpenAPIConfig(
+            title="qgjob", version=__version__, path="/schema", render_plugins=[SwaggerRenderPlugin()]
+        ),
+        logging_config=None,
+    )

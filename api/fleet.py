@@ -1,0 +1,118 @@
+"""/workers and /devices: who drives what, and the worker protocol for workers that speak HTTP."""
+
+from typing import Any
+
+from litestar import Router, get, post
+from litestar.params import FromQuery, JSONBody
+from msgspec import Struct
+
+import sql
+from api.parameters import Db, Id
+from qgjob.models import Device, Target, Worker
+
+
+class Registration(Struct, forbid_unknown_fields=True):
+    """POST /workers."""
+
+    name: str
+    target_types: list[Target]
+    version: str = ""
+    lease_s: int = 30
+
+
+class Registered(Struct):
+    worker_id: int
+
+
+class DeviceRegistration(Struct, forbid_unknown_fields=True):
+    """POST /workers/{id}/devices."""
+
+    name: str
+    target: Target
+    labels: dict[str, str] = {}
+
+
+class DeviceRegistered(Struct):
+    device_id: int
+
+
+class Claim(Struct, forbid_unknown_fields=True):
+    """POST /workers/{id}/claims."""
+
+    device_id: int
+    max_jobs: int = 20
+
+
+class Heartbeat(Struct):
+    """Which leases are held, which running jobs to stop, and whether to drain."""
+
+    draining: bool
+    leases: list[int]
+    stop_jobs: list[int]
+
+
+class Claimed(Struct):
+    """A batch; see worker/claim_batch.sql."""
+
+    lease: int
+    epoch: int
+    org_id: str
+    app_version_id: str
+    target: Target
+    selector: dict[str, str]
+    reset: str
+    build: str
+    install: bool
+    device: str
+    lease_s: int
+    jobs: list[dict[str, Any]]
+
+
+@get("/workers", summary="List workers, live ones first")
+async def list_workers(db: Db) -> list[Worker]:
+    return await sql.many(db, Worker, "list_workers")
+
+
+@post("/workers", summary="A worker has started")
+async def register_worker(data: JSONBody[Registration], db: Db) -> Registered:
+    return await sql.one(
+        db, Registered, "register_worker", name=data.name, version=data.version, targets=data.target_types,
+        lease_s=data.lease_s,
+    )  # fmt: skip
+
+
+@post("/workers/{worker_id:int}/devices", summary="This worker drives a device from now on")
+async def register_device(worker_id: Id, data: JSONBody[DeviceRegistration], db: Db) -> DeviceRegistered:
+    return await sql.one(
+        db, DeviceRegistered, "register_device", worker_id=worker_id, name=data.name, target=data.target,
+        labels=sql.Json(data.labels),
+    )  # fmt: skip
+
+
+@post("/workers/{worker_id:int}/heartbeat", status_code=200, summary="The worker is alive; what should it stop?")
+async def heartbeat(worker_id: Id, db: Db) -> Heartbeat:
+    return await sql.one(db, Heartbeat, "heartbeat", worker_id=worker_id)
+
+
+@post("/workers/{worker_id:int}/claims", status_code=200, summary="Claim a batch for a device; null: nothing to do")
+async def claim(worker_id: Id, data: JSONBody[Claim], db: Db) -> Claimed | None:
+    return await sql.optional(
+        db, Claimed, "claim_batch", worker_id=worker_id, device_id=data.device_id, max_jobs=data.max_jobs
+    )
+
+
+@post("/workers/{worker_id:int}/drain", status_code=200, summary="Finish the running tests, give back the rest, leave")
+async def drain_worker(worker_id: Id, db: Db) -> Worker:
+    return await sql.one(db, Worker, "drain_worker", worker_id=worker_id)
+
+
+@get("/devices", summary="List devices")
+async def list_devices(db: Db, target: FromQuery[Target | None] = None) -> list[Device]:
+    return await sql.many(db, Device, "list_devices", target=target)
+
+
+router = Router(
+    "/",
+    route_handlers=[list_workers, register_worker, register_device, heartbeat, claim, drain_worker, list_devices],
+    tags=["workers and devices"],
+)

@@ -1,0 +1,163 @@
+"""/jobs: submit one, look at it, report on it, cancel and retry it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from litestar import Router, get, post, put
+from litestar.params import FromQuery, JSONBody, QueryParameter
+from msgspec import Struct, field, structs
+
+import sql
+from api.parameters import Cursor, Db, Id, Key, Limit
+from qgjob.models import (
+    Attempt,
+    Cancelled,
+    FailureKind,
+    Job,
+    JobPage,
+    JobSubmitted,
+    Log,
+    RunSubmitted,
+    SingleSubmission,
+    Status,
+    Target,
+)
+
+OF_THE_RUN = {"org_id", "app_version_id", "labels"}
+
+
+class Outcome(Struct, forbid_unknown_fields=True):
+    """How a job went, as the worker saw it. `execution_time` is in seconds and only told to people."""
+
+    success: bool | None = None
+    execution_time: float | None = None
+    message: str | None = None
+    tests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    log: str = ""
+
+
+class Report(Struct, forbid_unknown_fields=True):
+    """PUT /jobs/{id}: what a worker that speaks HTTP tells of a job it holds the lease of."""
+
+    lease: int
+    status: Literal["running", "completed", "failed", "cancelled"]
+    failure_kind: FailureKind | None = None
+    result: Outcome = field(default_factory=Outcome)
+
+
+class Reported(Struct):
+    """The job's status now. `recorded` is false where this was known already."""
+
+    status: str
+    recorded: bool
+
+
+class Decision(Struct):
+    """Whether to run the job the worker is about to start; `skip`: it was cancelled."""
+
+    decision: Literal["run", "skip"]
+
+
+async def as_job(db: sql.Database, run: RunSubmitted) -> JobSubmitted:
+    """A run of one job, told as that job."""
+    job = await sql.one(db, Job, "get_job", job_id=run.job_ids[0])
+    return JobSubmitted(job.job_id, run.run_id, job.status, deduplicated=run.deduplicated > 0)
+
+
+@post("/", summary="Submit one job")
+async def submit_job(data: JSONBody[SingleSubmission], db: Db, idempotency_key: Key = None) -> JobSubmitted:
+    job = {name: value for name, value in structs.asdict(data).items() if name not in OF_THE_RUN and value is not None}
+    run = await sql.one(
+        db,
+        RunSubmitted,
+        "submit_run",
+        org_id=data.org_id,
+        app_version_id=data.app_version_id,
+        jobs=sql.Json([job]),
+        labels=sql.Json(data.labels),
+        idempotency_key=idempotency_key,
+    )
+    return await as_job(db, run)
+
+
+@get("/", summary="List jobs, newest first")
+async def list_jobs(
+    db: Db,
+    org_id: FromQuery[str | None] = None,
+    status: Annotated[list[Status] | None, QueryParameter()] = None,
+    target: FromQuery[Target | None] = None,
+    app_version_id: FromQuery[str | None] = None,
+    run_id: Cursor = None,
+    since: FromQuery[datetime | None] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> JobPage:
+    jobs = await sql.many(
+        db,
+        Job,
+        "list_jobs",
+        org_id=org_id,
+        status=status,
+        target=target,
+        app_version_id=app_version_id,
+        run_id=run_id,
+        since=since,
+        limit=limit,
+        cursor=cursor,
+    )
+    return JobPage(jobs, next_cursor=jobs[-1].job_id if len(jobs) == limit else None)
+
+
+@get("/{job_id:int}", summary="Look at one job")
+async def get_job(job_id: Id, db: Db) -> Job:
+    return await sql.one(db, Job, "get_job", job_id=job_id)
+
+
+@put("/{job_id:int}", summary="Report from a worker")
+async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Reported:
+    if data.status == "running":
+        started = await sql.one(db, Decision, "start_job", lease=data.lease, job_id=job_id)
+        return Reported("running" if started.decision == "run" else "cancelled", recorded=started.decision == "run")
+    kind = data.failure_kind or ("test" if data.status == "failed" else None)
+    return await sql.one(
+        db,
+        Reported,
+        "finish_job",
+        lease=data.lease,
+        job_id=job_id,
+        status=data.status,
+        failure_kind=kind,
+        message=data.result.message,
+        tests=sql.Json(data.result.tests),
+        log=data.result.log,
+    )
+
+
+@post("/{job_id:int}/cancel", status_code=200, summary="Cancel one job, for every run that waits for it")
+async def cancel_job(job_id: Id, db: Db) -> Cancelled:
+    return await sql.one(db, Cancelled, "cancel_job", job_id=job_id)
+
+
+@post("/{job_id:int}/retry", summary="Submit an ended job again")
+async def retry_job(job_id: Id, db: Db, idempotency_key: Key = None) -> JobSubmitted:
+    run = await sql.one(db, RunSubmitted, "retry_job", job_id=job_id, idempotency_key=idempotency_key)
+    return await as_job(db, run)
+
+
+@get("/{job_id:int}/attempts", summary="Each execution of the job")
+async def list_attempts(job_id: Id, db: Db) -> list[Attempt]:
+    return await sql.many(db, Attempt, "list_attempts", job_id=job_id)
+
+
+@get("/{job_id:int}/log", summary="The end of what an attempt printed")
+async def get_log(
+    job_id: Id, db: Db, attempt: Annotated[int | None, QueryParameter(ge=1, le=32_767)] = None
+) -> Log:
+    return await sql.one(db, Log, "get_log", job_id=job_id, attempt=attempt)
+
+
+router = Router(
+    "/jobs",
+    route_handlers=[submit_job, list_jobs, get_job, report_job, cancel_job, retry_job, list_attempts, get_log],
+    tags=["jobs"],
+)

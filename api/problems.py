@@ -1,0 +1,113 @@
+"""Every failure as application/problem+json: what was wrong, in a sentence, and which field."""
+
+import logging
+import re
+from secrets import token_hex
+from typing import Any
+
+import psycopg
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, NotFoundException, ValidationException
+from msgspec import to_builtins
+from psycopg_pool import PoolTimeout
+
+from qgjob.models import Problem
+from qgjob.problems import status_of
+
+log = logging.getLogger("api")
+AnyRequest = Request[Any, Any, Any]
+PROBLEM_JSON = "application/problem+json"
+
+
+def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[Any]:
+    return Response(to_builtins(problem), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
+
+
+def from_database(request: AnyRequest, error: psycopg.Error) -> Response[Any]:
+    """A refusal by a SQL function or a constraint; what is neither is not told to the client."""
+    status = status_of(error.sqlstate)
+    said = error.diag
+    if isinstance(error, psycopg.DataError) and error.sqlstate is None:  # psycopg itself refused a value, such as NUL
+        return answer(Problem(type="urn:qgjob:value_is_storable", status=422, title=f"{error}."))
+    if status == 503:
+        log.warning("database unavailable: %s", str(error).strip())
+        problem = Problem(
+            type="urn:qgjob:database_is_available", status=503, title="The database cannot be reached just now.",
+            hint="Nothing was decided; try again.",
+        )  # fmt: skip
+        return answer(problem, {"Retry-After": "1"})
+    if status == 500:
+        return unexpected(request, error)
+    kind = said.constraint_name or "value_is_valid"
+    own = (error.sqlstate or "").startswith("QJ")
+    title = said.message_primary if own else f"The rule {kind} is broken."
+    problem = Problem(
+        type=f"urn:qgjob:{kind}", status=status, title=title or kind, hint=said.message_hint, field=said.column_name
+    )
+    return answer(problem)
+
+
+def from_validation(request: AnyRequest, error: ValidationException) -> Response[Any]:
+    first: Any = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
+    field, message = first.get("key"), str(first.get("message") or error.detail)
+    if field == "data":  # the body as a whole; msgspec names what is missing or unknown in it between backticks
+        named = re.search("`([^`]+)`", message)
+        field = named[1] if named else None
+        title = message
+    else:
+        title = f"{field}: {message}" if field else message
+    return answer(Problem(type="urn:qgjob:request_is_well_formed", status=422, title=title, field=field))
+
+
+def from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    if isinstance(error, NotFoundException):
+        problem = Problem(
+            type="urn:qgjob:route_exists", status=404, title=f"There is nothing at {request.url.path}.",
+            hint="Ids are numbers; the routes are listed at /schema.",
+        )  # fmt: skip
+    else:
+        kind = {400: "request_is_well_formed", 405: "method_is_allowed", 413: "body_is_small_enough"}
+        problem = Problem(
+            type=f"urn:qgjob:{kind.get(error.status_code, 'request_is_acceptable')}",
+            status=error.status_code,
+            title=str(error.detail),
+        )
+    return answer(problem, dict(error.headers) if error.headers else None)
+
+
+def from_pool(request: AnyRequest, error: PoolTimeout) -> Response[Any]:
+    return from_database(request, psycopg.OperationalError(str(error)))
+
+
+def from_body(request: AnyRequest, error: UnicodeDecodeError | RecursionError) -> Response[Any]:
+    """What the JSON decoder of the framework lets through as an exception of its own."""
+    problem = Problem(
+        type="urn:qgjob:request_is_well_formed", status=400, title="The body is not JSON that can be read."
+    )
+    return answer(problem)
+
+
+def from_anything(request: AnyRequest, error: Exception) -> Response[Any]:
+    return unexpected(request, error)
+
+
+def unexpected(request: AnyRequest, error: Exception) -> Response[Any]:
+    """Nothing of the error is told to the client but where to find it in the log."""
+    request_id = token_hex(8)
+    log.error("request %s, %s %s, failed", request_id, request.method, request.url.path, exc_info=error)
+    problem = Problem(
+        type="urn:qgjob:server_is_sound", status=500, title="Something went wrong in the server.",
+        hint="The request_id is in the server's log.", request_id=request_id,
+    )  # fmt: skip
+    return answer(problem)
+
+
+HANDLERS: dict[Any, Any] = {
+    psycopg.Error: from_database,
+    PoolTimeout: from_pool,
+    ValidationException: from_validation,
+    HTTPException: from_http,
+    UnicodeDecodeError: from_body,
+    RecursionError: from_body,
+    Exception: from_anything,
+}

@@ -1,0 +1,95 @@
+"""/runs: submit many jobs at once, wait for them, read the verdict, cancel and retry."""
+
+import asyncio
+from typing import Annotated, Literal
+
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody, QueryParameter
+
+import sql
+from api.announcements import Announcements
+from api.junit import junit_xml
+from api.parameters import Cursor, Db, Id, Key, Limit
+from qgjob.models import MAX_JOBS_PER_RUN, Cancelled, Job, Run, RunPage, RunSubmission, RunSubmitted
+
+
+@post("/", summary="Submit many jobs in one transaction")
+async def submit_run(data: JSONBody[RunSubmission], db: Db, idempotency_key: Key = None) -> RunSubmitted:
+    return await sql.one(
+        db,
+        RunSubmitted,
+        "submit_run",
+        org_id=data.org_id,
+        app_version_id=data.app_version_id,
+        jobs=sql.Json(data.jobs),
+        defaults=sql.Json(data.defaults),
+        labels=sql.Json(data.labels),
+        idempotency_key=idempotency_key,
+    )
+
+
+@get("/", summary="List runs, newest first")
+async def list_runs(
+    db: Db,
+    org_id: FromQuery[str | None] = None,
+    app_version_id: FromQuery[str | None] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> RunPage:
+    runs = await sql.many(
+        db, Run, "list_runs", org_id=org_id, app_version_id=app_version_id, limit=limit, cursor=cursor
+    )
+    return RunPage(runs, next_cursor=runs[-1].run_id if len(runs) == limit else None)
+
+
+@get("/{run_id:int}", summary="Look at one run, or wait until it changes")
+async def get_run(
+    run_id: Id,
+    db: Db,
+    announcements: NamedDependency[Announcements],
+    wait: Annotated[float, QueryParameter(ge=0, le=60, description="seconds to wait for a change")] = 0,
+    after_seq: Annotated[int, QueryParameter(ge=-1, description="the seq seen last")] = -1,
+) -> Run:
+    clock = asyncio.get_running_loop().time
+    until = clock() + wait
+    run = await sql.one(db, Run, "get_run", run_id=run_id)
+    while run.seq <= after_seq and run.finished_at is None and clock() < until:
+        with announcements.of(run_id) as changed:
+            await sql.call(db, "watch_run", run_id=run_id)
+            run = await sql.one(db, Run, "get_run", run_id=run_id)
+            if run.seq > after_seq:
+                break
+            try:
+                async with asyncio.timeout(min(until - clock(), announcements.look_again_s)):
+                    await changed.wait()
+            except TimeoutError:
+                pass
+        run = await sql.one(db, Run, "get_run", run_id=run_id)
+    return run
+
+
+@get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")
+async def get_junit(run_id: Id, db: Db) -> Response[bytes]:
+    run = await sql.one(db, Run, "get_run", run_id=run_id)
+    jobs = await sql.many(db, Job, "list_jobs", run_id=run_id, limit=MAX_JOBS_PER_RUN)
+    return Response(junit_xml(run, jobs), media_type="text/xml")
+
+
+@post("/{run_id:int}/cancel", status_code=200, summary="Cancel what no other run waits for")
+async def cancel_run(run_id: Id, db: Db) -> Cancelled:
+    return await sql.one(db, Cancelled, "cancel_run", run_id=run_id)
+
+
+@post("/{run_id:int}/retry", summary="Submit again what did not pass, or all of it")
+async def retry_run(
+    run_id: Id, db: Db, only: FromQuery[Literal["failed", "all"]] = "failed", idempotency_key: Key = None
+) -> RunSubmitted:
+    return await sql.one(
+        db, RunSubmitted, "retry_run", run_id=run_id, only=only, idempotency_key=idempotency_key
+    )
+
+
+router = Router(
+    "/runs", route_handlers=[submit_run, list_runs, get_run, get_junit, cancel_run, retry_run], tags=["runs"]
+)

@@ -1,0 +1,45 @@
+"""The commands. stdout is the answer, stderr is talk, the exit code is the verdict (`qgjob.errors.Exit`)."""
+
+from typing import Annotated
+
+import typer
+
+from qgjob import __version__
+from qgjob.cli import act, fleet, local, output, show, submit
+
+# No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def print_version(asked: bool) -> None:
+    if asked:
+        output.answer(f"qgjob {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def qgjob(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Queue, group and run mobile tests.
+
+    Exit codes: 0 every test passed · 1 a test failed · 2 usage · 3 no verdict · 4 refused · 5 unavailable · 124 timed
+    out waiting · 130/143 interrupted.
+    """
+
+
+app.command(epilog=submit.EPILOG)(submit.submit)
+app.command(epilog=show.STATUS_EPILOG)(show.status)
+app.command("list", epilog=show.LIST_EPILOG)(show.list_jobs)
+app.command(epilog=show.LOGS_EPILOG)(show.logs)
+app.command(epilog=act.CANCEL_EPILOG)(act.cancel)
+app.command(epilog=act.RETRY_EPILOG)(act.retry)
+app.command(epilog=fleet.GROUPS_EPILOG)(fleet.groups)
+app.add_typer(fleet.workers_app, name="workers")
+app.command(epilog=fleet.DEVICES_EPILOG)(fleet.devices)
+app.command(epilog=fleet.STATS_EPILOG)(fleet.stats)
+app.command(epilog=fleet.HEALTH_EPILOG)(fleet.health)
+app.command(epilog=local.DEV_EPILOG)(local.dev)
+app.command(epilog=local.DEMO_EPILOG)(local.demo)

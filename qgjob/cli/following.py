@@ -1,0 +1,95 @@
+"""From a submitted run to an exit code: wait, report, and leave in good order when a signal comes."""
+
+import signal
+import time
+from pathlib import Path
+
+import msgspec
+
+from qgjob.cli import junit, output, verdict, words
+from qgjob.cli.options import OnInterrupt
+from qgjob.cli.progress import progress
+from qgjob.cli.waiting import resume, until_run_ends
+from qgjob.client import Client
+from qgjob.errors import ClientError, Exit, Left, Signalled, TimedOut
+
+# GitHub Actions kills 7.5 s after its SIGINT: cancelling and saving the report must fit.
+CANCEL_S = 3.5
+SAVE_S = 2.0
+SECOND_THOUGHTS_S = 3.0
+
+
+class Manner(msgspec.Struct, kw_only=True):
+    """How to wait and what to leave behind."""
+
+    timeout_s: float
+    on_interrupt: OnInterrupt
+    junit_xml: Path | None
+    quiet: bool
+    as_json: bool
+
+
+def manner(*, timeout: str, on_interrupt: OnInterrupt, junit_xml: str | None, quiet: bool, as_json: bool) -> Manner:
+    """The flags, checked before anything is submitted."""
+    return Manner(
+        timeout_s=words.seconds(timeout, option="--timeout"),
+        on_interrupt=on_interrupt,
+        junit_xml=None if junit_xml is None else junit.checked(junit_xml),
+        quiet=quiet,
+        as_json=as_json,
+    )
+
+
+def follow(client: Client, run_id: int, manner: Manner) -> Exit:
+    """Wait for the run, say how it went, and answer with its verdict."""
+    try:
+        with progress(quiet=manner.quiet) as shown:
+            run = until_run_ends(client, run_id, timeout_s=manner.timeout_s, progress=shown)
+    except TimedOut:
+        if manner.junit_xml is not None:
+            junit.save_what_there_is(client, run_id, manner.junit_xml, patience_s=SAVE_S)
+        raise
+    except Signalled as signalled:
+        client.close()  # it may have been in the middle of an answer
+        left = leave(client, run_id, signalled, manner.on_interrupt)
+        if manner.junit_xml is not None:
+            junit.save_what_there_is(client, run_id, manner.junit_xml, patience_s=SAVE_S)
+        raise left from None
+    result = verdict.of_run(run)
+    not_saved: ClientError | None = None
+    if manner.junit_xml is not None:
+        try:
+            junit.save(client, run_id, manner.junit_xml)
+        except ClientError as error:
+            if result is Exit.OK:
+                raise
+            not_saved = error
+    found = verdict.outcome(client, run)
+    if manner.as_json:
+        output.answer_json("run", verdict.data(found))
+    elif not manner.quiet:
+        output.answer(verdict.summary(found))
+    if not_saved is not None:
+        output.say(f"warning: {manner.junit_xml} was not written: {not_saved.message}")
+    return result
+
+
+def leave(client: Client, run_id: int, signalled: Signalled, on_interrupt: OnInterrupt) -> Left:
+    """On a terminal the first Ctrl-C detaches and a second one cancels; elsewhere the flag has decided."""
+    cancel = on_interrupt is OnInterrupt.cancel
+    if signalled.number == signal.SIGINT and output.is_interactive():
+        try:  # from the first word on, as people are quick
+            output.say("Detaching in 3 s; the run continues. Ctrl-C again cancels it.")
+            output.say(f"To wait on: {resume(run_id)}")
+            time.sleep(SECOND_THOUGHTS_S)
+            return Left(f"detached; run {run_id} continues", signal=signalled, run_id=run_id)
+        except Signalled as again:
+            cancel = again.number == signal.SIGINT
+    if not cancel:
+        return Left(f"detached; run {run_id} continues", signal=signalled, run_id=run_id, hint=resume(run_id))
+    try:
+        client.cancel_run(run_id, patience_s=CANCEL_S)
+    except ClientError as error:
+        message = f"run {run_id} could not be cancelled and may go on: {error.message}"
+        return Left(message, signal=signalled, run_id=run_id, hint=f"qgjob cancel --run-id={run_id}")
+    return Left(f"run {run_id} is cancelled", signal=signalled, run_id=run_id, hint=f"qgjob status --run-id={run_id}")

@@ -1,0 +1,72 @@
+"""The flags that several commands share, declared once."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from qgjob.cli.settings import DEFAULT_SERVER_URL
+
+ServerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--server-url", envvar="QGJOB_SERVER_URL", metavar="URL", help=f"The server. Default {DEFAULT_SERVER_URL}."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, also for errors.")]
+OrgId = Annotated[str | None, typer.Option("--org-id", envvar="QGJOB_ORG_ID", metavar="ORG", help="The organisation.")]
+JobId = Annotated[str | None, typer.Option("--job-id", metavar="ID", help="A job.")]
+RunId = Annotated[str | None, typer.Option("--run-id", metavar="ID", help="A run: all jobs of one submission.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids only, and no progress.")]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key",
+        metavar="KEY",
+        help="Submitting again with this key returns the first answer. Default: random.",
+    ),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the verdict; the exit code is the verdict.")]
+Timeout = Annotated[
+    str, typer.Option("--timeout", metavar="TIME", help="Wait at most this long, then exit 124. The run goes on.")
+]
+JunitXml = Annotated[
+    str | None, typer.Option("--junit-xml", metavar="FILE", help="Write the results as JUnit XML. Implies --wait.")
+]
+
+
+class OnInterrupt(StrEnum):
+    """What a signal does to the run that is waited for."""
+
+    cancel = "cancel"
+    detach = "detach"
+
+
+Interrupt = Annotated[
+    OnInterrupt,
+    typer.Option("--on-interrupt", help="What SIGINT or SIGTERM does to the run where no terminal can be asked."),
+]
+
+
+class TargetName(StrEnum):
+    """The `Target` of the API, as typer needs it."""
+
+    emulator = "emulator"
+    device = "device"
+    browserstack = "browserstack"
+
+
+class StatusName(StrEnum):
+    """The `Status` of the API, as typer needs it."""
+
+    pending = "pending"
+    queued = "queued"
+    running = "running"
+    completed = "completed"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+def examples(*lines: str) -> str:
+    """An epilog that typer prints as it is."""
+    return "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,107 @@
+"""The two streams: stdout carries the answer and nothing else, stderr carries the talk. The only module that writes."""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import msgspec
+
+from qgjob.errors import ClientError
+
+# Escape sequences whole (CSI, OSC, DCS …, two-byte; an unfinished one takes no more than its line), then every other
+# control character but newline and tab.
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\|(?=\n)|$)|[ -/]*[0-~])")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """What a server, a log or a file name says, unable to move a terminal's cursor or to reorder a line."""
+    return CONTROLS.sub("", ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def one_line(text: str) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in clean(text).splitlines() if line.strip()), "")
+
+
+def answer(text: str) -> None:
+    """One part of the answer, on stdout."""
+    _write(sys.stdout, text if text.endswith("\n") else text + "\n")
+
+
+def answer_bytes(data: bytes) -> None:
+    """The answer as it came, for `logs --raw`."""
+    sys.stdout.flush()
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _nobody_reads(sys.stdout)
+
+
+def answer_json(kind: str, data: Any) -> None:
+    """The whole answer as the one JSON document of `--json`."""
+    answer(msgspec.json.encode({"schema": f"qgjob.{kind}/v1", "data": data}).decode())
+
+
+def say(text: str) -> None:
+    """Talk: progress, hints, warnings."""
+    _write(sys.stderr, clean(text) + "\n")
+
+
+def say_error(error: ClientError, *, as_json: bool) -> None:
+    """An error, for people on stderr and, where JSON was asked for, for programs on stdout."""
+    if as_json:
+        document: dict[str, Any] = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "request_id": error.request_id,
+            "retryable": error.retryable,
+        }
+        if error.run_id is not None:
+            document["run_id"] = error.run_id
+        answer(msgspec.json.encode({"schema": "qgjob.error/v1", "error": document}).decode())
+    say(f"error: {error.message}")
+    if error.hint is not None:
+        say(f"hint: {error.hint}")
+    if error.request_id is not None:
+        say(f"request-id: {error.request_id}")
+
+
+def table(headings: str, rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they need and lines never wrapped, so that grep, awk and a narrow pipe see whole rows."""
+    cells = [headings.split(), *([" ".join(clean(cell).split()) or "-" for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+
+
+def fields(pairs: Sequence[tuple[str, str | None]]) -> str:
+    """`name  value` lines, without the ones that have nothing to say."""
+    shown = [(name, " ".join(clean(value).split())) for name, value in pairs if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in shown)
+
+
+def is_interactive() -> bool:
+    """Whether somebody watches stderr. CI systems often pretend to be terminals."""
+    return bool(sys.stderr and sys.stderr.isatty()) and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # started with the descriptor closed
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        _nobody_reads(stream)
+
+
+def _nobody_reads(stream: TextIO) -> None:
+    # A reader that left (`qgjob list | head -1`) changes nothing about the outcome, so the exit code stays ours.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

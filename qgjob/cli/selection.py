@@ -1,0 +1,126 @@
+"""Which jobs a submission means: paths and globs, lists, manifests, and the targets they are multiplied by."""
+
+import glob
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from typing import get_args
+
+import msgspec
+
+from qgjob.errors import Usage
+from qgjob.models import JobSubmission, Priority, Reset, Selector, Target
+
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+
+class ManifestDefaults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What every test of a manifest takes where it says nothing itself."""
+
+    targets: list[str] | None = None
+    priority: Priority | None = None
+    timeout_s: int | None = None
+    retries: int | None = None
+    reset: Reset | None = None
+    dedupe: bool | None = None
+
+
+class ManifestTest(ManifestDefaults, forbid_unknown_fields=True, kw_only=True):
+    """One entry; `path` may be a glob."""
+
+    path: str | None = None
+    test_path: str | None = None
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A TOML or JSON file that says what to run. Flags win over it."""
+
+    tests: list[ManifestTest]
+    org_id: str | None = None
+    app_version_id: str | None = None
+    defaults: ManifestDefaults = msgspec.field(default_factory=ManifestDefaults)
+    labels: dict[str, str] = {}
+
+
+def read_manifest(file: str) -> Manifest:
+    path = Path(file)
+    try:
+        if path.suffix.lower() == ".json":
+            return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Manifest)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError) as error:
+        raise Usage(f"cannot use the manifest {file}: {error}") from error
+
+
+def read_list(file: str) -> list[str]:
+    """One path or glob a line; blank lines and `#` comments are skipped."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(f"--tests-from: cannot read {file}: {error}") from error
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def expand(pattern: str) -> list[str]:
+    """A plain path is passed on unchecked, for it may exist on the worker only. A glob must match files here."""
+    if not glob.has_magic(pattern) or Path(pattern).is_file():
+        return [pattern]
+    # `**` would otherwise take in the specs that packages ship with.
+    wanted = "node_modules" in pattern
+    found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    files = (PurePath(match) for match in found if Path(match).is_file())
+    paths = {file.as_posix() for file in files if wanted or "node_modules" not in file.parts}
+    if not paths:
+        raise Usage(f"no file matches {pattern!r}", hint=f"globs are looked up in {Path.cwd()}")
+    return sorted(paths)
+
+
+def parse_target(text: str) -> tuple[Target, Selector]:
+    """`emulator`, `device:ios`, `browserstack:platform=android,region=eu`."""
+    name, _, refinement = text.partition(":")
+    known: dict[str, Target] = {target: target for target in TARGETS}
+    if name not in known:
+        raise Usage(f"unknown target {name!r}", hint=f"one of {', '.join(TARGETS)}, optionally with :key=value,…")
+    selector: Selector = {}
+    for part in refinement.split(",") if refinement else []:
+        key, equals, value = part.partition("=")
+        if part in {"android", "ios"}:
+            key, value = "platform", part
+        elif not equals or not key or not value:
+            raise Usage(f"unreadable target {text!r}", hint="for example device:ios or browserstack:platform=android")
+        if selector.setdefault(key, value) != value:
+            raise Usage(f"target {text!r} gives {key} twice")
+    return known[name], selector
+
+
+def parse_labels(texts: Iterable[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise Usage(f"--label: not key=value: {text!r}")
+        labels[key] = value
+    return labels
+
+
+def jobs(
+    tests: Iterable[ManifestTest], targets: list[str], defaults: ManifestDefaults, flags: ManifestDefaults
+) -> list[JobSubmission]:
+    """Tests times targets, in the order given, each combination once. Flags win over tests, tests over defaults."""
+    found: dict[tuple[str, str, tuple[tuple[str, str], ...]], JobSubmission] = {}
+    for test in tests:
+        if (test.path is None) == (test.test_path is None):
+            raise Usage("a test of the manifest needs `path`, and once")
+        chosen = flags.targets or test.targets or defaults.targets or targets
+        for path in expand(test.path or test.test_path or ""):
+            for target, selector in map(parse_target, chosen):
+                job = JobSubmission(test_path=path, target=target, selector=selector or None)
+                job.priority = None if flags.priority else test.priority
+                job.timeout_s = None if flags.timeout_s else test.timeout_s
+                job.retries = None if flags.retries is not None else test.retries
+                job.reset = None if flags.reset else test.reset
+                job.dedupe = None if flags.dedupe is not None else test.dedupe
+                found.setdefault((path, target, tuple(sorted(selector.items()))), job)
+    return list(found.values())

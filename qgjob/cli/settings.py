@@ -1,0 +1,77 @@
+"""Where settings come from: flag, then environment, then the project's `.qgjob.toml`, then the default.
+
+typer reads flags and environment. The project file may name neither server nor token: whoever can change a file of the
+repository, in a pull request for example, could send the token elsewhere.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from qgjob.cli import output, words
+from qgjob.client import Client
+from qgjob.errors import Usage
+from qgjob.models import Priority, Reset
+
+DEFAULT_SERVER_URL = "http://127.0.0.1:8080"
+PROJECT_FILE = ".qgjob.toml"
+NEVER_IN_A_PROJECT = {"server_url", "token"}
+
+
+class Project(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What `.qgjob.toml` may say."""
+
+    org_id: str | None = None
+    app_version_id: str | None = None
+    target: str | list[str] | None = None
+    priority: Priority | None = None
+    reset: Reset | None = None
+    retries: int | None = None
+    job_timeout: str | None = None
+    labels: dict[str, str] = {}
+
+    @property
+    def targets(self) -> list[str]:
+        return [self.target] if isinstance(self.target, str) else self.target or []
+
+
+def project() -> Project:
+    """The nearest `.qgjob.toml` upwards in this repository; outside of one, that of the current folder."""
+    here = Path.cwd()
+    upwards = [here, *here.parents]
+    depth = next((depth for depth, folder in enumerate(upwards) if (folder / ".git").exists()), 0)
+    files = (folder / PROJECT_FILE for folder in upwards[: depth + 1])
+    return next((read_project(file) for file in files if file.is_file()), Project())
+
+
+def read_project(file: Path) -> Project:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        if forbidden := sorted(NEVER_IN_A_PROJECT & content.keys()):
+            raise Usage(
+                f"{file} sets {forbidden[0]}: a project file may not",
+                hint="set QGJOB_SERVER_URL and QGJOB_TOKEN instead",
+            )
+        return msgspec.convert(content, Project)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise Usage(f"cannot use {file}: {error}") from error
+
+
+def required(value: str | None, from_project: str | None, *, flag: str, variable: str, key: str) -> str:
+    """A setting that a command cannot do without."""
+    chosen = value or from_project
+    if not chosen:
+        raise Usage(f"missing {flag}", hint=f'give {flag}, set {variable}, or put `{key} = "…"` into {PROJECT_FILE}')
+    return chosen
+
+
+def connect(server_url: str | None) -> Client:
+    """The client that the flags and the environment describe."""
+    token = os.environ.get("QGJOB_TOKEN", "").strip() or None
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise Usage("QGJOB_TOKEN holds characters that no token has")
+    text = os.environ.get("QGJOB_RETRY_FOR", "60")
+    retry_for_s = words.seconds(text, option="QGJOB_RETRY_FOR")
+    return Client(server_url or DEFAULT_SERVER_URL, token=token, retry_for_s=retry_for_s, say=output.say)

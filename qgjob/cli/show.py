@@ -1,0 +1,211 @@
+"""`qgjob status`, `list` and `logs`: what became of jobs and runs."""
+
+import math
+from typing import Annotated
+
+import msgspec
+import typer
+
+from qgjob.cli import options, output, settings, verdict, waiting, words
+from qgjob.cli.progress import counts, progress
+from qgjob.client import Client
+from qgjob.errors import Exit, Usage
+from qgjob.models import Job, JobPage
+
+STATUS_EPILOG = options.examples("qgjob status --job-id=abc456", "qgjob status --run-id=12 --watch")
+LIST_EPILOG = options.examples(
+    "qgjob list --org-id=qualgent --status=running --limit=10",
+    "qgjob list --org-id=qualgent --status=failed --since=24h --json",
+)
+LOGS_EPILOG = options.examples("qgjob logs --job-id=34", "qgjob logs --job-id=34 --attempt=1 --raw > attempt.log")
+
+
+def one_of(job_id: str | None, run_id: str | None) -> tuple[str | None, str | None]:
+    """Exactly one of --job-id and --run-id, and not an empty one: that would address all of them."""
+    if (job_id is None) == (run_id is None) or "" in {job_id, run_id}:
+        raise Usage("give one of --job-id and --run-id")
+    return job_id, run_id
+
+
+def status(
+    *,
+    job_id: options.JobId = None,
+    run_id: options.RunId = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Until it has ended; then the exit code is the verdict.")
+    ] = False,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Show a job or a run. Exit code 0 means found; with --watch it is the verdict."""
+    job_id, run_id = one_of(job_id, run_id)
+    client = settings.connect(server_url)
+    if job_id is not None:
+        return show_job(client, job_id, watch=watch, as_json=as_json)
+    run = client.run(run_id or "")
+    if watch:
+        with progress(quiet=False) as shown:
+            run = waiting.until_run_ends(client, run.run_id, timeout_s=math.inf, progress=shown)
+    if run.status in verdict.ENDED:
+        found = verdict.outcome(client, run)
+        if as_json:
+            output.answer_json("run", verdict.data(found))
+        else:
+            output.answer(verdict.summary(found))
+        return verdict.of_run(run) if watch else Exit.OK
+    if as_json:
+        output.answer_json("run", run)
+        return Exit.OK
+    page = client.jobs([("org_id", run.org_id), ("run_id", run.run_id), ("limit", 50)])
+    output.answer(f"Run {run.run_id} {run.status} · build {output.one_line(run.app_version_id)} · {counts(run)}")
+    output.answer(job_table(page.jobs))
+    if page.next_cursor is not None:
+        flags = (f"--org-id={run.org_id}", f"--run-id={run.run_id}", f"--cursor={page.next_cursor}", "--limit=50")
+        output.say(f"more: {words.command('list', *flags)}")
+    return Exit.OK
+
+
+def show_job(client: Client, job_id: str, *, watch: bool, as_json: bool) -> int:
+    job = client.job(job_id)
+    if watch and job.status not in verdict.ENDED:
+        with progress(quiet=False) as shown:
+            job = waiting.until_job_ends(client, job_id, progress=shown)
+    if as_json:
+        output.answer_json("job", job)
+    else:
+        output.answer(job_text(job))
+        if job.attempts > 1:
+            rows = [
+                (
+                    str(one.number),
+                    one.status,
+                    one.failure_kind or "",
+                    one.device,
+                    words.duration(one.duration_s),
+                    output.one_line(one.message or ""),
+                )
+                for one in client.attempts(job_id)
+            ]
+            output.answer("\n" + output.table("ATTEMPT STATUS KIND DEVICE TOOK MESSAGE", rows))
+    return verdict.of_job(job) if watch else Exit.OK
+
+
+def job_text(job: Job) -> str:
+    state: str = job.status
+    if job.failure_kind:
+        state += f" ({job.failure_kind})"
+    if job.flaky:
+        state += " (flaky)"
+    if job.cancel_requested and job.status not in verdict.ENDED:
+        state += " (being cancelled)"
+    return output.fields(
+        [
+            ("job", str(job.job_id)),
+            ("status", state),
+            ("message", output.one_line(job.message or "")),
+            ("test", job.test_path),
+            ("organisation", job.org_id),
+            ("build", job.app_version_id),
+            ("target", words.target(job.target, job.selector)),
+            ("priority", job.priority),
+            ("run", str(job.run_id)),
+            ("retry of", str(job.retry_of or "")),
+            ("device", job.device),
+            ("worker", job.worker),
+            ("attempts", str(job.attempts or "")),
+            ("created", words.moment(job.created_at)),
+            ("started", words.moment(job.started_at)),
+            ("finished", words.moment(job.finished_at)),
+            ("took", None if job.duration_s is None else words.duration(job.duration_s)),
+        ]
+    )
+
+
+def job_table(jobs: list[Job]) -> str:
+    rows = [
+        (
+            str(job.job_id),
+            job.status,
+            words.target(job.target, job.selector),
+            job.priority,
+            str(job.run_id),
+            job.app_version_id,
+            job.test_path,
+            words.moment(job.created_at) or "",
+            words.duration(job.duration_s),
+            verdict.reason(job),
+        )
+        for job in jobs
+    ]
+    headings = "JOB STATUS TARGET PRIORITY RUN BUILD TEST CREATED TOOK WHY"
+    return output.table(headings, rows)
+
+
+def list_jobs(
+    *,
+    org_id: options.OrgId = None,
+    status: Annotated[list[options.StatusName] | None, typer.Option("--status", help="Repeats.")] = None,
+    target: Annotated[options.TargetName | None, typer.Option("--target")] = None,
+    app_version_id: Annotated[
+        str | None, typer.Option("--app-version-id", metavar="BUILD", help="Jobs of this build.")
+    ] = None,
+    run_id: options.RunId = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Created in the last 24h, 7d, …, or since a date.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    cursor: Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="From where a page ended.")] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """List jobs of an organisation, newest first."""
+    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    filters: list[tuple[str, str | int]] = [("status", name.value) for name in status or []]
+    filters += [("target", target.value)] if target is not None else []
+    filters += [("app_version_id", app_version_id)] if app_version_id is not None else []
+    filters += [("run_id", run_id)] if run_id is not None else []
+    filters += [("since", words.since(since))] if since is not None else []
+    filters += [("limit", limit)]
+    page = settings.connect(server_url).jobs(
+        [("org_id", org), *filters, *([("cursor", cursor)] if cursor is not None else [])]
+    )
+    show_page(page, as_json=as_json, quiet=quiet)
+    if page.next_cursor is not None and not quiet:
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in [("org_id", org), *filters]]
+        output.say(f"more: {words.command('list', *flags, f'--cursor={page.next_cursor}')}")
+    return Exit.OK
+
+
+def show_page(page: JobPage, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        output.answer_json("jobs", msgspec.structs.asdict(page))
+    elif page.jobs:
+        output.answer("\n".join(str(job.job_id) for job in page.jobs) if quiet else job_table(page.jobs))
+    else:
+        output.say("no job matches")
+
+
+def logs(
+    *,
+    job_id: Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")],
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, metavar="N", help="Which attempt. Default: the latest.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="With the control sequences that the test printed.")] = False,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Print what a job's attempt printed at its end."""
+    one_of(job_id, None)
+    log = settings.connect(server_url).log(job_id, attempt=attempt)
+    if as_json:
+        output.answer_json("log", log)
+    elif raw:
+        output.answer_bytes(log.log.encode())
+    elif log.log:
+        # Progress bars redraw their line with a bare carriage return; here each state gets a line of its own.
+        output.answer(output.clean(log.log.replace("\r\n", "\n").replace("\r", "\n")))
+    else:
+        output.say(f"attempt {log.attempt} of job {log.job_id} printed nothing")
+    return Exit.OK

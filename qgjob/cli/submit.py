@@ -1,0 +1,208 @@
+"""`qgjob submit`: one atomic request for all tests, and, if wanted, the wait for their verdict."""
+
+import uuid
+from typing import Annotated
+
+import msgspec
+import typer
+
+from qgjob.cli import following, junit, options, output, settings, words
+from qgjob.cli import selection as select
+from qgjob.cli.options import OnInterrupt
+from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
+from qgjob.cli.settings import Project
+from qgjob.cli.waiting import resume
+from qgjob.errors import Exit, Signalled, Usage
+from qgjob.models import MAX_JOBS_PER_RUN, JobDefaults, Priority, Reset, RunSubmission, RunSubmitted
+
+EPILOG = options.examples(
+    "qgjob submit --org-id=qualgent --app-version-id=xyz123 --test=tests/onboarding.spec.js",
+    "qgjob submit --org-id=qualgent --app-version-id=v1.2.3 --test='tests/**/*.spec.js' \\",
+    "    --target=emulator --target=device:ios --priority=high --wait --junit-xml=results.xml",
+    "git diff --name-only main -- tests | qgjob submit --org-id=qualgent --app-version-id=v1.2.3 --tests-from=-",
+    "",
+    "A manifest (TOML or JSON):",
+    "",
+    "defaults = {targets = ['emulator'], retries = 1}",
+    "tests = [{path = 'tests/checkout/*.spec.js', priority = 'high', timeout_s = 600}]",
+)
+
+
+def complete_target(incomplete: str) -> list[str]:
+    known = [*select.TARGETS, *(f"{target}:{platform}" for target in select.TARGETS for platform in ("android", "ios"))]
+    return [target for target in known if target.startswith(incomplete)]
+
+
+def submit(
+    *,
+    org_id: options.OrgId = None,
+    app_version_id: Annotated[
+        str | None,
+        typer.Option("--app-version-id", envvar="QGJOB_APP_VERSION_ID", metavar="BUILD", help="The build to test."),
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option("--test", metavar="PATH|GLOB", help="A spec file, or a quoted glob. Repeats.")
+    ] = None,
+    tests_from: Annotated[
+        str | None, typer.Option("--tests-from", metavar="FILE", help="A file with a path or glob a line; - is stdin.")
+    ] = None,
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", metavar="FILE", help="A TOML or JSON file of tests; flags win over it.")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="TARGET",
+            autocompletion=complete_target,
+            help="emulator, device or browserstack, and which: device:ios, browserstack:platform=android,region=eu. "
+            "Repeats: every test runs on every target.  [default: emulator]",
+        ),
+    ] = None,
+    priority: Annotated[Priority | None, typer.Option("--priority", help="Within the organisation.")] = None,
+    retries: Annotated[
+        int | None, typer.Option("--retries", min=0, max=10, help="Run a failed test again up to so many times.")
+    ] = None,
+    job_timeout: Annotated[
+        str | None, typer.Option("--job-timeout", metavar="TIME", help="Stop a job after this long, for example 15m.")
+    ] = None,
+    reset: Annotated[Reset | None, typer.Option("--reset", help="What is done to the app between two jobs.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeats.")] = None,
+    no_dedupe: Annotated[
+        bool, typer.Option("--no-dedupe", help="Run again what another unfinished run already runs.")
+    ] = False,
+    wait: options.Wait = False,
+    timeout: options.Timeout = "60m",
+    junit_xml: options.JunitXml = None,
+    on_interrupt: options.Interrupt = OnInterrupt.detach,
+    idempotency_key: options.Key = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be submitted; nothing is sent.")] = False,
+    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="No test to run is fine: exit 0.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Submit tests of a build. All of them are one run."""
+    project = settings.project()
+    if test is None and tests_from is None and manifest is None:
+        raise Usage("no tests given", hint="give --test, --tests-from or --manifest")
+    plan = select.read_manifest(manifest) if manifest is not None else Manifest(tests=[])
+    listed = [*(test or []), *(select.read_list(tests_from) if tests_from is not None else [])]
+    flags = ManifestDefaults(
+        targets=target or None,
+        priority=priority,
+        timeout_s=None if job_timeout is None else job_seconds(job_timeout),
+        retries=retries,
+        reset=reset,
+        dedupe=False if no_dedupe else None,
+    )
+    tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
+    jobs = select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags)
+    how = following.manner(
+        timeout=timeout, on_interrupt=on_interrupt, junit_xml=junit_xml, quiet=quiet, as_json=as_json
+    )
+    if len(jobs) > MAX_JOBS_PER_RUN:
+        raise Usage(f"{len(jobs)} jobs are more than a run takes ({MAX_JOBS_PER_RUN})", hint="submit them in parts")
+    if not jobs and not allow_empty:
+        raise Usage("no test to submit", hint="--allow-empty makes this a success")
+    if not jobs:
+        if how.junit_xml is not None:
+            junit.write(how.junit_xml, junit.EMPTY)
+        if as_json:
+            output.answer_json("submitted", None)
+        output.say("nothing to submit")
+        return Exit.OK
+    submission = RunSubmission(
+        org_id=settings.required(
+            org_id, plan.org_id or project.org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id"
+        ),
+        app_version_id=settings.required(
+            app_version_id,
+            plan.app_version_id or project.app_version_id,
+            flag="--app-version-id",
+            variable="QGJOB_APP_VERSION_ID",
+            key="app_version_id",
+        ),
+        jobs=jobs,
+        defaults=merged(flags, plan.defaults, project),
+        labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},
+    )
+    checked(submission)
+    if dry_run:
+        show_plan(submission, as_json=as_json)
+        return Exit.OK
+    client = settings.connect(server_url)
+    waits = wait or how.junit_xml is not None
+    key = idempotency_key or str(uuid.uuid4())
+    try:
+        run = client.submit_run(submission, key=key)
+    except Signalled:
+        output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
+        raise
+    announce(run, waits=waits, as_json=as_json, quiet=quiet)
+    return following.follow(client, run.run_id, how) if waits else Exit.OK
+
+
+def merged(flags: ManifestDefaults, plan: ManifestDefaults, project: Project) -> JobDefaults:
+    """The run's defaults: flag, then manifest, then project file. What nobody says is the server's to decide."""
+    job_timeout_s = None if project.job_timeout is None else job_seconds(project.job_timeout)
+    retries = (value for value in (flags.retries, plan.retries, project.retries) if value is not None)
+    return JobDefaults(
+        priority=flags.priority or plan.priority or project.priority,
+        retries=next(retries, None),
+        timeout_s=flags.timeout_s or plan.timeout_s or job_timeout_s,
+        reset=flags.reset or plan.reset or project.reset,
+        dedupe=plan.dedupe if flags.dedupe is None else flags.dedupe,
+    )
+
+
+def job_seconds(text: str) -> int:
+    """A whole number of seconds, at least one."""
+    return max(1, round(words.seconds(text, option="--job-timeout")))
+
+
+def checked(submission: RunSubmission) -> None:
+    """The limits that the shapes state, said before anything is sent. The rest is the server's to judge."""
+    try:
+        msgspec.json.decode(msgspec.json.encode(submission), type=RunSubmission)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise Usage(f"cannot submit this: {error}") from error
+
+
+def announce(run: RunSubmitted, *, waits: bool, as_json: bool, quiet: bool) -> None:
+    """The run's id, what became of it, and the command to type next."""
+    single = run.job_ids[0] if len(run.job_ids) == 1 else None
+    parts = [f"Run {run.run_id} was submitted before with this key" if run.replayed else f"Submitted run {run.run_id}"]
+    parts.append(f"job {single}" if single is not None else words.count(run.total, "job"))
+    if run.deduplicated:
+        parts.append(f"{run.deduplicated} deduplicated")
+    text = " · ".join(parts)
+    if waits:
+        if quiet and not as_json:
+            output.answer(str(run.run_id))
+        elif not quiet:
+            output.say(text)
+        return
+    if as_json:
+        output.answer_json("submitted", run)
+    elif quiet:
+        output.answer(str(run.run_id))
+    else:
+        output.answer(text)
+        output.say(f"next: qgjob status --job-id={single}" if single is not None else f"next: {resume(run.run_id)}")
+
+
+def show_plan(submission: RunSubmission, *, as_json: bool) -> None:
+    if as_json:
+        output.answer_json("submission", submission)
+        return
+    rows = [
+        (
+            job.test_path,
+            words.target(job.target or "", job.selector or {}),
+            job.priority or submission.defaults.priority or "",
+        )
+        for job in submission.jobs
+    ]
+    output.answer(output.table("TEST TARGET PRIORITY", rows))
+    output.say(f"{words.count(len(rows), 'job')} of build {submission.app_version_id}; nothing was sent")

@@ -1,0 +1,117 @@
+"""What a finished run or job means: an exit code, and a summary that says why at a glance."""
+
+from typing import Any
+
+import msgspec
+
+from qgjob.cli import output, words
+from qgjob.client import Client
+from qgjob.errors import Exit
+from qgjob.models import Job, Run, Status
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+NAMED_AT_MOST = 200
+
+
+class Outcome(msgspec.Struct):
+    """A finished run with the jobs worth naming."""
+
+    run: Run
+    not_passed: list[Job]
+    flaky: list[Job]
+
+
+def of_run(run: Run) -> Exit:
+    """A failed test wins over a missing verdict. Nothing but passed tests, and at least one, is 0."""
+    if run.failed > run.infrastructure:
+        return Exit.TEST_FAILED
+    if run.total == 0 or run.completed < run.total:
+        return Exit.NO_VERDICT
+    return Exit.OK
+
+
+def of_job(job: Job) -> Exit:
+    if job.status == "failed" and job.failure_kind != "infrastructure":
+        return Exit.TEST_FAILED
+    return Exit.OK if job.status == "completed" else Exit.NO_VERDICT
+
+
+def outcome(client: Client, run: Run) -> Outcome:
+    """The run with its failed, cancelled and flaky jobs, asked for only where the counts say that there are some."""
+    not_passed = jobs_of(client, run, "failed", "cancelled") if run.failed + run.cancelled else []
+    flaky = [job for job in jobs_of(client, run, "completed", flaky=run.flaky) if job.flaky] if run.flaky else []
+    return Outcome(run, not_passed, flaky)
+
+
+def jobs_of(client: Client, run: Run, *statuses: Status, flaky: int = 0) -> list[Job]:
+    """Jobs of the run in these statuses, page by page; with `flaky`, until so many flaky ones were seen."""
+    found: list[Job] = []
+    cursor: int | None = None
+    while True:
+        params: list[tuple[str, str | int]] = [("org_id", run.org_id), ("run_id", run.run_id), ("limit", 100)]
+        params += [("status", status) for status in statuses]
+        if cursor is not None:
+            params.append(("cursor", cursor))
+        page = client.jobs(params)
+        found += [job for job in page.jobs if not flaky or job.flaky]
+        cursor = page.next_cursor
+        if cursor is None or len(found) >= (flaky or NAMED_AT_MOST):
+            return found
+
+
+def data(outcome: Outcome) -> dict[str, Any]:
+    """For `--json`: the run as the API shows it, with its verdict and the jobs to look at."""
+    verdict = of_run(outcome.run)
+    return {
+        **msgspec.structs.asdict(outcome.run),
+        "verdict": {Exit.OK: "passed", Exit.TEST_FAILED: "failed"}.get(verdict, "no_verdict"),
+        "exit_code": int(verdict),
+        "not_passed": outcome.not_passed,
+        "flaky_jobs": outcome.flaky,
+    }
+
+
+def summary(outcome: Outcome) -> str:
+    run = outcome.run
+    lines = [headline(run)]
+    named = [("failed" if job.status == "failed" else "cancelled", job) for job in outcome.not_passed]
+    named += [("flaky", job) for job in outcome.flaky]
+    if named:
+        rows = [
+            (word, job.test_path, words.target(job.target, job.selector), f"job {job.job_id}", reason(job))
+            for word, job in named
+        ]
+        lines += ["", output.table("RESULT TEST TARGET JOB WHY", rows), ""]
+    if len(outcome.not_passed) < run.failed + run.cancelled:
+        flags = (f"--org-id={run.org_id}", f"--run-id={run.run_id}", "--status=failed", "--status=cancelled")
+        lines.append(f"the rest: {words.command('list', *flags, '--limit=100')}")
+    if run.attempts:
+        one_each = f"{run.installs} for {words.count(run.attempts, 'attempt')}, instead of one each"
+        lines.append(f"installs: {one_each} · saved {words.duration(max(0.0, run.saved_s))}")
+    return "\n".join(lines)
+
+
+def headline(run: Run) -> str:
+    verdict = of_run(run)
+    word = {Exit.OK: "passed", Exit.TEST_FAILED: "failed"}.get(verdict)
+    word = word or ("was cancelled" if run.cancelled else "has no verdict")
+    parts = [f"Run {run.run_id} {word}", words.count(run.total, "job"), f"{run.completed} passed"]
+    if run.flaky:
+        parts[-1] += f" ({run.flaky} flaky)"
+    if run.failed > run.infrastructure:
+        parts.append(f"{run.failed - run.infrastructure} failed")
+    if run.infrastructure:
+        parts.append(f"{run.infrastructure} lost to infrastructure")
+    if run.cancelled:
+        parts.append(f"{run.cancelled} cancelled")
+    if run.finished_at is not None:
+        parts.append(words.duration((run.finished_at - run.created_at).total_seconds()))
+    return " · ".join(parts)
+
+
+def reason(job: Job) -> str:
+    """Failure kind and the first line of the error."""
+    if job.flaky and job.status == "completed":
+        return f"passed at attempt {job.attempts}"
+    first = output.one_line(job.message or "")
+    return ": ".join(part for part in (job.failure_kind, first) if part)

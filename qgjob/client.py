@@ -1,0 +1,142 @@
+"""The routes of the API as typed calls. Creating calls take an idempotency key, so that repeating them is harmless."""
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from qgjob.errors import Unavailable
+from qgjob.models import (
+    Attempt,
+    Cancelled,
+    Device,
+    Group,
+    Health,
+    Job,
+    JobPage,
+    JobSubmitted,
+    Log,
+    Run,
+    RunPage,
+    RunSubmission,
+    RunSubmitted,
+    Stats,
+    Worker,
+)
+from qgjob.transport import Params, Transport
+
+T = TypeVar("T")
+
+
+def segment(identifier: str | int) -> str:
+    """An id as one path segment. Dots are escaped too, or `..` would climb to another route."""
+    quoted = quote(str(identifier), safe="")
+    return quoted.replace(".", "%2E") if not quoted.strip(".") else quoted
+
+
+class Client:
+    """One server. Every call is answered, or raises Refused or Unavailable."""
+
+    def __init__(
+        self,
+        server_url: str,
+        *,
+        token: str | None = None,
+        retry_for_s: float = 60.0,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self._transport = Transport(server_url, token=token, retry_for_s=retry_for_s, say=say)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def submit_run(self, submission: RunSubmission, *, key: str) -> RunSubmitted:
+        return self._call("POST", "/runs", RunSubmitted, body=msgspec.json.encode(submission), key=key)
+
+    def job(self, job_id: str | int) -> Job:
+        return self._call("GET", f"/jobs/{segment(job_id)}", Job)
+
+    def jobs(self, params: Params) -> JobPage:
+        return self._call("GET", "/jobs", JobPage, params=params)
+
+    def attempts(self, job_id: str | int) -> list[Attempt]:
+        return self._call("GET", f"/jobs/{segment(job_id)}/attempts", list[Attempt])
+
+    def log(self, job_id: str | int, *, attempt: int | None = None) -> Log:
+        params: Params = [] if attempt is None else [("attempt", attempt)]
+        return self._call("GET", f"/jobs/{segment(job_id)}/log", Log, params=params)
+
+    def cancel_job(self, job_id: str | int) -> Cancelled:
+        return self._call("POST", f"/jobs/{segment(job_id)}/cancel", Cancelled)
+
+    def retry_job(self, job_id: str | int, *, key: str) -> JobSubmitted:
+        return self._call("POST", f"/jobs/{segment(job_id)}/retry", JobSubmitted, key=key)
+
+    def run(self, run_id: str | int) -> Run:
+        return self._call("GET", f"/runs/{segment(run_id)}", Run)
+
+    def changed_run(self, run_id: str | int, *, after_seq: int, wait_s: float) -> Run:
+        """Long-poll: the run as soon as it changed, or as it is after `wait_s`. Tried once; who waits has patience."""
+        params: Params = [("wait", int(wait_s)), ("after_seq", after_seq)]
+        path = f"/runs/{segment(run_id)}"
+        return self._call("GET", path, Run, params=params, patience_s=wait_s + 10, retry=False)
+
+    def runs(self, params: Params) -> RunPage:
+        return self._call("GET", "/runs", RunPage, params=params)
+
+    def cancel_run(self, run_id: str | int, *, patience_s: float | None = None) -> Cancelled:
+        return self._call("POST", f"/runs/{segment(run_id)}/cancel", Cancelled, patience_s=patience_s)
+
+    def retry_run(self, run_id: str | int, *, only: Literal["failed", "all"], key: str) -> RunSubmitted:
+        return self._call("POST", f"/runs/{segment(run_id)}/retry", RunSubmitted, params=[("only", only)], key=key)
+
+    def junit_xml(self, run_id: str | int, *, patience_s: float | None = None) -> bytes:
+        return self._transport.send("GET", f"/runs/{segment(run_id)}/junit.xml", patience_s=patience_s)
+
+    def groups(self, org_id: str | None) -> list[Group]:
+        return self._call("GET", "/groups", list[Group], params=of_org(org_id))
+
+    def workers(self) -> list[Worker]:
+        return self._call("GET", "/workers", list[Worker])
+
+    def drain(self, worker_id: str | int) -> Worker:
+        return self._call("POST", f"/workers/{segment(worker_id)}/drain", Worker)
+
+    def devices(self) -> list[Device]:
+        return self._call("GET", "/devices", list[Device])
+
+    def stats(self, org_id: str | None) -> Stats:
+        return self._call("GET", "/stats", Stats, params=of_org(org_id))
+
+    def health(self, *, wait_s: float | None) -> Health:
+        """Tried once, as a probe is, unless it is to wait until the server is up."""
+        return self._call("GET", "/health", Health, patience_s=wait_s or 10.0, retry=wait_s is not None)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        returns: type[T],
+        *,
+        params: Params = (),
+        body: bytes | None = None,
+        key: str | None = None,
+        patience_s: float | None = None,
+        retry: bool = True,
+    ) -> T:
+        answer = self._transport.send(
+            method, path, params=params, body=body, key=key, patience_s=patience_s, retry=retry
+        )
+        try:
+            return msgspec.json.decode(answer, type=returns)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unavailable(
+                f"{method} {path} was answered in a way that this qgjob cannot read: {error}",
+                hint="is QGJOB_SERVER_URL a qgjob server, and of a version near this client's (qgjob --version)?",
+                code="unexpected_answer",
+            ) from error
+
+
+def of_org(org_id: str | None) -> Params:
+    return [] if org_id is None else [("org_id", org_id)]

@@ -1,0 +1,195 @@
+"""One HTTP request, tried until it is answered or patience ends. What may be repeated, and when, is decided here only.
+
+httpx is imported by the first request: it costs as much as the rest of the program's start.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import time
+from collections.abc import Callable, Sequence
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from qgjob import __version__
+from qgjob.errors import ClientError, Refused, Unavailable, Usage
+from qgjob.models import Problem
+
+if TYPE_CHECKING:
+    import httpx
+
+REPEATABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+CONNECT_S = 10.0
+READ_S = 30.0
+SHORTEST_READ_S = 10.0
+PAUSE_CAP_S = 30.0
+Params = Sequence[tuple[str, str | int]]
+
+
+def pause_s(failures: int, retry_after_s: float | None) -> float:
+    """Full jitter, so that clients cut off together do not come back together. `failures` counts from 0."""
+    jitter = random.uniform(0, min(PAUSE_CAP_S, 0.5 * 2 ** min(failures, 10)))  # noqa: S311 - spreads load only
+    return max(retry_after_s or 0.0, jitter)
+
+
+class Transport:
+    """Speaks to one server. Redirects are not followed: a token belongs to the origin it was given for."""
+
+    def __init__(
+        self, server_url: str, *, token: str | None, retry_for_s: float, say: Callable[[str], None] | None = None
+    ) -> None:
+        self._server_url = checked_server_url(server_url, with_token=token is not None)
+        self._token = token
+        self._retry_for_s = retry_for_s
+        self._say = say
+        self._http: httpx.Client | None = None
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params = (),
+        body: bytes | None = None,
+        key: str | None = None,
+        patience_s: float | None = None,
+        retry: bool = True,
+    ) -> bytes:
+        """The body of a successful answer. `patience_s` bounds all tries together; `retry=False` means one try."""
+        budget = max(self._retry_for_s, 2 * SHORTEST_READ_S) if patience_s is None else patience_s
+        one_try = min(READ_S, budget / 2) if retry else budget  # half: a hung server leaves time for a second try
+        deadline = time.monotonic() + (self._retry_for_s if patience_s is None else patience_s)
+        failures = 0
+        while True:
+            read_s = min(one_try, max(0.5, deadline - time.monotonic())) if failures else one_try
+            try:
+                return self._once(method, path, params, body, key, read_s)
+            except (Refused, Unavailable) as failure:
+                pause = pause_s(failures, failure.retry_after_s)
+                if not retry or not failure.retryable or time.monotonic() + pause >= deadline:
+                    raise
+                if self._say and failures == 0:
+                    left = round(deadline - time.monotonic())
+                    self._say(f"{failure.message}; trying again for up to {left} s")
+            failures += 1
+            time.sleep(pause)
+
+    def _once(
+        self, method: str, path: str, params: Params, body: bytes | None, key: str | None, read_s: float
+    ) -> bytes:
+        import httpx
+
+        headers = {"content-type": "application/json"} if body is not None else {}
+        if key is not None:
+            headers["idempotency-key"] = key
+        timeout = httpx.Timeout(read_s, connect=min(CONNECT_S, read_s))
+        try:
+            response = self._client().request(
+                method, self._server_url + path, params=list(params), content=body, headers=headers, timeout=timeout
+            )
+        except httpx.RequestError as error:
+            raise self._unreachable(error) from error
+        if response.is_success:
+            return response.content
+        raise refusal(response, self._server_url)
+
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        if self._http is None:
+            headers = {
+                "user-agent": f"qgjob/{__version__}",
+                "accept": "application/json, application/problem+json, */*",
+            }
+            if self._token is not None:
+                headers["authorization"] = f"Bearer {self._token}"
+            # A proxy of the environment cannot reach this machine's own loopback.
+            self._http = httpx.Client(headers=headers, trust_env=not is_loopback(self._server_url))
+        return self._http
+
+    def _unreachable(self, error: httpx.RequestError) -> Unavailable:
+        reason = str(error).rstrip(".") or type(error).__name__
+        untrusted = "CERTIFICATE_VERIFY_FAILED" in reason
+        return Unavailable(
+            f"cannot reach {self._server_url}: {reason}",
+            hint="set SSL_CERT_FILE to the certificate authority of this server"
+            if untrusted
+            else "is the server running? QGJOB_SERVER_URL or --server-url says where",
+            retryable=not untrusted,
+        )
+
+    def close(self) -> None:
+        """Drop the connection, also one that a signal left in the middle of an answer."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+
+def refusal(response: httpx.Response, server_url: str) -> ClientError:
+    """The named error for an answer that is not a success."""
+    status = response.status_code
+    try:
+        problem = msgspec.json.decode(response.content, type=Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        url = response.request.url
+        problem = Problem(
+            type=f"http_{status}", status=status, title=f"{url.copy_with(query=None)} answered HTTP {status}"
+        )
+        if status < 500:
+            problem.hint = f"is {server_url} a qgjob server? QGJOB_SERVER_URL or --server-url says where"
+    hint = problem.hint
+    if status == 401 and hint is None:
+        hint = "set QGJOB_TOKEN to a token of this server"
+    named = problem.field is not None and problem.field not in problem.title
+    return (Refused if 400 <= status < 500 else Unavailable)(
+        f"{problem.title} (field: {problem.field})" if named else problem.title,
+        hint=hint,
+        code=problem.type.rsplit("/", 1)[-1].rsplit(":", 1)[-1],
+        request_id=problem.request_id or response.headers.get("x-request-id"),
+        retryable=status in REPEATABLE,
+        retry_after_s=retry_after_s(response.headers.get("retry-after")),
+    )
+
+
+def retry_after_s(value: str | None) -> float | None:
+    """Seconds, from either form of the header; None when there is none or it says nothing."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(int(value)))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def checked_server_url(url: str, *, with_token: bool) -> str:
+    """The URL without its last slash. A token goes over plain http to this machine only."""
+    try:
+        parts = urlsplit(url)
+        port_is_sane = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_sane = urlsplit(""), False
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_sane:
+        raise Usage(f"not a server URL: {url!r}", hint="for example https://qgjob.example.com")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Usage("the server URL carries credentials or a query", hint="the token goes into QGJOB_TOKEN")
+    if with_token and parts.scheme == "http" and not is_loopback(url):
+        raise Usage(
+            f"refusing to send QGJOB_TOKEN unencrypted to {parts.hostname}", hint="use https, or unset QGJOB_TOKEN"
+        )
+    return url.rstrip("/")

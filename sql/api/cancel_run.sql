@@ -1,0 +1,32 @@
+-- Cancel a run: jobs that no other unfinished run waits for are cancelled, the others are left to those runs. Results that
+-- were written stay. An ended run stays as it is.
+create or replace function qgjob.cancel_run(p_run_id bigint, p_org_id text default null)
+returns setof qgjob.cancellation language plpgsql volatile as $$
+declare
+  v_now timestamptz := qgjob.now();
+  v_jobs bigint[];
+  v_shared bigint[];
+begin
+  perform from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id);
+  if not found then
+    raise exception using errcode = 'QJ404', constraint = 'run_exists', message = format('There is no run %s.', p_run_id);
+  end if;
+  -- Jobs before runs, as everywhere. Whoever joins one of these jobs must wait for its row, and is seen below.
+  v_jobs := array(
+    select job.job_id from qgjob.job join qgjob.run_job using (job_id)
+    where run_job.run_id = p_run_id and not run_job.abandoned and job.finished_at is null
+    order by job.job_id for no key update of job);
+  v_shared := array(
+    select distinct other.job_id
+    from qgjob.run_job as other join qgjob.run using (run_id)
+    where other.job_id = any (v_jobs) and other.run_id <> p_run_id and not other.abandoned
+      and run.finished_at is null);
+
+  update qgjob.run set cancelled_at = coalesce(cancelled_at, v_now) where run_id = p_run_id and finished_at is null;
+  return next qgjob.cancel_jobs(array(select id from unnest(v_jobs) as id where id <> all (v_shared)));
+
+  update qgjob.run_job set abandoned = true where run_id = p_run_id and job_id = any (v_shared);
+  update qgjob.run set remaining = remaining - cardinality(v_shared),
+    finished_at = case when remaining = cardinality(v_shared) then v_now end
+  where run_id = p_run_id and cardinality(v_shared) > 0;
+end $$;

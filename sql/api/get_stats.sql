@@ -1,0 +1,29 @@
+-- What was done so far, for one organisation or for all. `installs_avoided`: attempts that found their build installed.
+create or replace function qgjob.get_stats(p_org_id text default null)
+returns table (
+  org_id text, runs bigint, jobs bigint, pending bigint, queued bigint, running bigint, completed bigint, failed bigint,
+  cancelled bigint, flaky bigint, pass_rate double precision, attempts bigint, installs bigint, installs_avoided bigint,
+  install_s double precision, device_s double precision, saved_s double precision, wait_p50_s double precision,
+  wait_p95_s double precision
+) language sql stable as $$
+  select p_org_id, (select count(*) from qgjob.run where p_org_id is null or run.org_id = p_org_id),
+    job.jobs, job.pending, job.queued, job.running, job.completed, job.failed, job.cancelled, job.flaky,
+    job.completed::double precision / nullif(job.completed + job.failed, 0),
+    work.attempts, work.installs, greatest(0, work.attempts - work.installs),
+    work.install_s, work.device_s, greatest(0, work.attempts - work.installs) * coalesce(work.install_s, 0),
+    job.wait_p50_s, job.wait_p95_s
+  from (
+    select count(*) as jobs,
+      count(*) filter (where status = 'pending') as pending, count(*) filter (where status = 'queued') as queued,
+      count(*) filter (where status = 'running') as running, count(*) filter (where status = 'completed') as completed,
+      count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
+      count(*) filter (where job.flaky) as flaky,
+      percentile_cont(0.5) within group (order by extract(epoch from started_at - created_at)) as wait_p50_s,
+      percentile_cont(0.95) within group (order by extract(epoch from started_at - created_at)) as wait_p95_s
+    from qgjob.job where p_org_id is null or job.org_id = p_org_id
+  ) as job, (
+    select coalesce(sum(batches.attempts), 0)::bigint as attempts, count(*) filter (where installed) as installs,
+      avg(batches.install_s) as install_s, coalesce(sum(batches.device_s), 0) as device_s
+    from reporting.batches where p_org_id is null or batches.org_id = p_org_id
+  ) as work
+$$;

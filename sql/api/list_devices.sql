@@ -1,0 +1,9 @@
+-- The devices, by target and name.
+create or replace function qgjob.list_devices(p_target text default null)
+returns table (
+  device_id bigint, name text, target text, labels jsonb, worker text, status text, installed_build text, epoch bigint
+) language sql stable as $$
+  select device_id, name, target, labels, worker, status, installed_build, epoch
+  from reporting.devices where p_target is null or target = p_target
+  order by target, name
+$$;

@@ -1,0 +1,18 @@
+-- Jobs, newest first; every null filter lets all through. The page after this one starts below its last job_id.
+create or replace function qgjob.list_jobs(
+  p_org_id text default null, p_status text[] default null, p_target text default null,
+  p_app_version_id text default null, p_run_id bigint default null, p_since timestamptz default null,
+  p_limit integer default 50, p_cursor bigint default null
+) returns setof qgjob.job_details language sql stable as $$
+  select *
+  from reporting.jobs
+  where (p_org_id is null or org_id = p_org_id)
+    and (p_status is null or status = any (p_status))
+    and (p_target is null or target = p_target)
+    and (p_app_version_id is null or app_version_id = p_app_version_id)
+    and (p_run_id is null or job_id in (select run_job.job_id from qgjob.run_job where run_job.run_id = p_run_id))
+    and (p_since is null or created_at >= p_since)
+    and (p_cursor is null or job_id < p_cursor)
+  order by job_id desc
+  limit p_limit
+$$;

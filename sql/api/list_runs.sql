@@ -1,0 +1,13 @@
+-- Runs, newest first, paged like list_jobs.
+create or replace function qgjob.list_runs(
+  p_org_id text default null, p_app_version_id text default null, p_limit integer default 50,
+  p_cursor bigint default null
+) returns setof qgjob.run_details language sql stable as $$
+  select *
+  from reporting.runs
+  where (p_org_id is null or org_id = p_org_id)
+    and (p_app_version_id is null or app_version_id = p_app_version_id)
+    and (p_cursor is null or run_id < p_cursor)
+  order by run_id desc
+  limit p_limit
+$$;

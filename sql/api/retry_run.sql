@@ -1,0 +1,26 @@
+-- Submit again what did not pass in this run (`failed`: failed or cancelled), or all of it, as a new run. The new jobs
+-- name the ones they repeat.
+create or replace function qgjob.retry_run(
+  p_run_id bigint, p_only text default 'failed', p_idempotency_key text default null, p_org_id text default null
+) returns qgjob.submitted language plpgsql volatile as $$
+declare
+  v_run qgjob.run;
+  v_jobs bigint[];
+begin
+  select * into v_run from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id);
+  if v_run.run_id is null then
+    raise exception using errcode = 'QJ404', constraint = 'run_exists', message = format('There is no run %s.', p_run_id);
+  elsif p_only not in ('failed', 'all') then
+    raise exception using errcode = 'QJ422', constraint = 'only_is_known', column = 'only',
+      message = 'Retry only the failed jobs (failed) or all of them (all).';
+  end if;
+  v_jobs := array(
+    select job_id from qgjob.run_job join qgjob.job using (job_id)
+    where run_job.run_id = p_run_id and (p_only = 'all' or job.status in ('failed', 'cancelled'))
+    order by job_id);
+  if cardinality(v_jobs) = 0 then
+    raise exception using errcode = 'QJ409', constraint = 'something_failed',
+      message = format('Nothing in run %s has failed.', p_run_id), hint = 'Retry all of it with only=all.';
+  end if;
+  return qgjob.submit_again(v_run.org_id, v_run.app_version_id, v_jobs, v_run.labels, p_idempotency_key);
+end $$;

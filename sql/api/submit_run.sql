@@ -1,0 +1,116 @@
+-- Accept jobs as one run, in one transaction. A job that is already waited for (same group, same test_path, unfinished)
+-- is joined instead of created; an idempotency key that was used before is answered as it was the first time.
+--
+-- Order of locks: the run (its own), groups by id (key share), jobs by (group, test_path). Two submissions of the same
+-- jobs therefore wait for each other and never deadlock.
+create or replace function qgjob.submit_run(
+  p_org_id text, p_app_version_id text, p_jobs jsonb, p_defaults jsonb default '{}', p_labels jsonb default '{}',
+  p_idempotency_key text default null
+) returns qgjob.submitted language plpgsql volatile as $$
+declare
+  v_now timestamptz := qgjob.now();
+  v_hash bytea := sha256(convert_to(jsonb_build_array(p_app_version_id, p_jobs, p_defaults, p_labels)::text, 'utf8'));
+  v_requests qgjob.job_request[] := array(select request from qgjob.read_jobs(p_jobs, p_defaults) as request);
+  v_run qgjob.run;
+  v_wanted qgjob.wanted_job[];
+  v_created bigint[] := '{}';
+  v_new bigint[];
+  v_joined bigint[] := '{}';
+begin
+  perform qgjob.require_name('org_id', p_org_id);
+  perform qgjob.require_name('app_version_id', p_app_version_id);
+  if jsonb_typeof(p_labels) is distinct from 'object'
+      or jsonb_path_exists(p_labels, 'strict $.* ? (@.type() != "string")') then
+    raise exception using errcode = 'QJ422', constraint = 'labels_are_strings', column = 'labels',
+      message = 'The labels of a run are an object of strings.';
+  elsif length(p_idempotency_key) not between 1 and 255 then
+    raise exception using errcode = 'QJ422', constraint = 'idempotency_key_is_short', column = 'idempotency_key',
+      message = 'An idempotency key has 1 to 255 characters.';
+  end if;
+  insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;
+  insert into qgjob.build (org_id, app_version_id, created_at) values (p_org_id, p_app_version_id, v_now)
+  on conflict do nothing;
+
+  insert into qgjob.run (org_id, app_version_id, idempotency_key, request_hash, labels, total, remaining, created_at)
+  values (p_org_id, p_app_version_id, p_idempotency_key, v_hash, p_labels,
+    cardinality(v_requests), cardinality(v_requests), v_now)
+  on conflict on constraint idempotency_key_is_used_once do nothing
+  returning * into v_run;
+  if v_run.run_id is null then
+    return qgjob.replay_submission(p_org_id, p_idempotency_key, v_hash);
+  end if;
+
+  insert into qgjob.job_group (org_id, app_version_id, target, selector, reset, created_at)
+  select distinct p_org_id, p_app_version_id, target, selector, reset, v_now from unnest(v_requests)
+  order by target, selector, reset
+  on conflict on constraint group_is_unique do nothing;
+
+  -- One row per job to wait for; ids in the order of submission, which is also the order of age.
+  v_wanted := array(
+    select (nextval(pg_get_serial_sequence('qgjob.job', 'job_id')), wanted.*)::qgjob.wanted_job
+    from (
+      select job_group.group_id, request.test_path, max(request.priority), max(request.retries), max(request.timeout_s),
+        request.dedupe
+      from unnest(v_requests) with ordinality as request (
+          test_path, target, selector, reset, priority, retries, timeout_s, dedupe, ordinal)
+      join qgjob.job_group on job_group.org_id = p_org_id and job_group.app_version_id = p_app_version_id
+        and job_group.target = request.target and job_group.selector = request.selector
+        and job_group.reset = request.reset
+      group by job_group.group_id, request.test_path, request.dedupe,
+        case when not request.dedupe then request.ordinal end
+      order by min(request.ordinal)
+    ) as wanted
+  );
+  loop
+    with created as (
+      insert into qgjob.job (job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, created_at)
+      overriding system value
+      select job_id, p_org_id, group_id, test_path, priority, retries, timeout_s, dedupe, v_now from unnest(v_wanted)
+      order by group_id, test_path
+      on conflict (group_id, test_path) where dedupe and finished_at is null do nothing
+      returning job_id
+    )
+    select coalesce(array_agg(job_id), '{}') into v_new from created;
+    v_created := v_created || v_new;
+    exit when cardinality(v_new) = cardinality(v_wanted);
+
+    -- What was not created is waited for already: join it, unless it has ended since, and then create it after all.
+    v_wanted := array(select wanted from unnest(v_wanted) as wanted where wanted.job_id <> all (v_new));
+    with waiting as (
+      select job.job_id, wanted.priority
+      from unnest(v_wanted) as wanted
+      join qgjob.job on job.group_id = wanted.group_id and job.test_path = wanted.test_path
+        and job.dedupe and job.finished_at is null
+      order by job.job_id
+      for no key update of job
+    ), raised as (
+      update qgjob.job set priority = waiting.priority, version = version + 1
+      from waiting
+      where job.job_id = waiting.job_id and job.priority < waiting.priority and job.status = 'pending'
+    )
+    select coalesce(array_agg(job_id), '{}') into v_new from waiting;
+    v_joined := v_joined || v_new;
+    v_wanted := array(
+      select wanted from unnest(v_wanted) as wanted
+      where not exists (
+        select from qgjob.job
+        where job.job_id = any (v_new) and job.group_id = wanted.group_id and job.test_path = wanted.test_path));
+    exit when cardinality(v_wanted) = 0;
+  end loop;
+
+  insert into qgjob.run_job (run_id, job_id, deduplicated)
+  select v_run.run_id, job_id, false from unnest(v_created) as job_id
+  union all
+  select v_run.run_id, job_id, true from unnest(v_joined) as job_id;
+
+  update qgjob.run set total = cardinality(v_created || v_joined), remaining = cardinality(v_created || v_joined)
+  where run_id = v_run.run_id and total <> cardinality(v_created || v_joined);
+
+  perform qgjob.raise_heads(v_created || v_joined);
+  perform qgjob.announce(v_joined);
+  perform qgjob.emit('run.submitted', jsonb_build_object('org_id', p_org_id, 'run_id', v_run.run_id,
+    'app_version_id', p_app_version_id, 'jobs', cardinality(v_created || v_joined)));
+  perform qgjob.wake_devices(array(select distinct target from unnest(v_requests)));
+  return (v_run.run_id, cardinality(v_created || v_joined), cardinality(v_joined), false,
+    array(select id from unnest(v_created || v_joined) as id order by id))::qgjob.submitted;
+end $$;

@@ -1,0 +1,18 @@
+-- A claimed batch as its worker receives it.
+create or replace function qgjob.batch_contents(p_batch_id bigint)
+returns table (
+  lease bigint, epoch bigint, org_id text, app_version_id text, target text, selector jsonb, reset text, build text,
+  install boolean, device text, lease_s integer, jobs jsonb
+) language sql stable as $$
+  select batch.batch_id, batch.epoch, batch.org_id, job_group.app_version_id, job_group.target, job_group.selector,
+    job_group.reset, qgjob.build_identity(job_group.org_id, job_group.app_version_id), batch.install, device.name,
+    worker.lease_s,
+    (select jsonb_agg(jsonb_build_object('job_id', job_id, 'test_path', test_path, 'timeout_s', timeout_s,
+        'attempt', attempts + 1) order by priority desc, job_id)
+     from qgjob.job where batch_id = p_batch_id)
+  from qgjob.batch
+  join qgjob.job_group using (group_id)
+  join qgjob.device using (device_id)
+  join qgjob.worker on worker.worker_id = batch.worker_id
+  where batch.batch_id = p_batch_id
+$$;

@@ -1,0 +1,32 @@
+-- Cancel these jobs: at once where they have not started, by their worker where they run. Ended ones stay as they are.
+-- Callers hold the jobs' row locks.
+create or replace function qgjob.cancel_jobs(p_job_ids bigint[]) returns qgjob.cancellation
+language plpgsql volatile as $$
+declare
+  v_now timestamptz := qgjob.now();
+  v_ended bigint[];
+  v_stopping bigint[];
+begin
+  with ended as (
+    update qgjob.job set status = 'cancelled', version = version + 1, batch_id = null, finished_at = v_now
+    where job_id = any (p_job_ids) and status in ('pending', 'queued')
+    returning job_id
+  )
+  select coalesce(array_agg(job_id), '{}') into v_ended from ended;
+
+  with stopping as (
+    update qgjob.job set cancel_requested_at = v_now, version = version + 1
+    where job_id = any (p_job_ids) and status = 'running' and cancel_requested_at is null
+    returning job_id
+  )
+  select coalesce(array_agg(job_id), '{}') into v_stopping from stopping;
+
+  perform qgjob.settle_runs(v_ended);
+  perform qgjob.announce(v_ended || v_stopping);
+  perform qgjob.call_workers(array(
+    select distinct batch.worker_id from qgjob.job join qgjob.batch using (batch_id)
+    where job.job_id = any (v_stopping)));
+  perform qgjob.emit('job.cancelled', jsonb_build_object('org_id', org_id, 'job_id', job_id))
+  from qgjob.job where job_id = any (v_ended);
+  return (cardinality(v_ended), cardinality(v_stopping))::qgjob.cancellation;
+end $$;

@@ -1,0 +1,27 @@
+-- These jobs have just ended: take them off their runs' remaining counts and end the runs that wait for nothing more.
+-- Callers hold the jobs' row locks; runs are locked after jobs, in order.
+create or replace function qgjob.settle_runs(p_job_ids bigint[]) returns void language plpgsql volatile as $$
+declare
+  v_now timestamptz := qgjob.now();
+  v_run record;
+begin
+  perform from qgjob.run
+  where run_id in (select run_id from qgjob.run_job where job_id = any (p_job_ids) and not abandoned)
+  order by run_id for no key update;
+
+  for v_run in
+    update qgjob.run
+    set remaining = remaining - touched.jobs, finished_at = case when remaining = touched.jobs then v_now end
+    from (
+      select run_id, count(*)::integer as jobs
+      from qgjob.run_job where job_id = any (p_job_ids) and not abandoned
+      group by run_id
+    ) as touched
+    where run.run_id = touched.run_id
+    returning run.run_id, run.org_id, run.finished_at
+  loop
+    if v_run.finished_at is not null then
+      perform qgjob.emit('run.finished', jsonb_build_object('org_id', v_run.org_id, 'run_id', v_run.run_id));
+    end if;
+  end loop;
+end $$;

@@ -1,0 +1,23 @@
+-- A new run of jobs like these, each naming the one it repeats.
+create or replace function qgjob.submit_again(
+  p_org_id text, p_app_version_id text, p_job_ids bigint[], p_labels jsonb, p_idempotency_key text
+) returns qgjob.submitted language plpgsql volatile as $$
+declare
+  v_submitted qgjob.submitted;
+begin
+  v_submitted := qgjob.submit_run(p_org_id, p_app_version_id, (
+    select jsonb_agg(jsonb_build_object('test_path', test_path, 'target', target, 'selector', selector, 'reset', reset,
+      'priority', qgjob.priority_word(priority), 'retries', retries, 'timeout_s', timeout_s, 'dedupe', dedupe)
+      order by job_id)
+    from qgjob.job join qgjob.job_group using (group_id) where job_id = any (p_job_ids)
+  ), '{}', p_labels, p_idempotency_key);
+
+  if not v_submitted.replayed then
+    update qgjob.job set retry_of = earlier.job_id
+    from qgjob.run_job, qgjob.job as earlier
+    where run_job.run_id = v_submitted.run_id and run_job.job_id = job.job_id and not run_job.deduplicated
+      and earlier.job_id = any (p_job_ids)
+      and earlier.group_id = job.group_id and earlier.test_path = job.test_path;
+  end if;
+  return v_submitted;
+end $$;

@@ -1,0 +1,39 @@
+-- Every run: its jobs by status, and what grouping saved. `installs` were made for batches that served it;
+-- `saved_s` is what installing for each of its attempts would have cost more. `seq` grows with every change of a job.
+create or replace view reporting.runs as
+  select run.run_id, run.org_id, run.app_version_id,
+    case
+      when run.finished_at is null then case when jobs.pending = run.total then 'pending' else 'running' end
+      when jobs.failed > 0 then 'failed'
+      when jobs.cancelled > 0 then 'cancelled'
+      else 'completed' end as status,
+    jobs.seq, run.total, jobs.pending, jobs.queued, jobs.running, jobs.completed, jobs.failed, jobs.cancelled,
+    jobs.infrastructure, jobs.flaky, work.attempts, work.installs, work.install_s,
+    greatest(0, work.attempts - work.installs) * coalesce(work.install_s / nullif(work.installs, 0), 0) as saved_s,
+    run.labels, run.created_at, run.finished_at
+  from qgjob.run
+  join lateral (
+    select sum(job.version) + count(*) filter (where run_job.abandoned) as seq,
+      (count(*) filter (where job.status = 'pending' and not run_job.abandoned))::integer as pending,
+      (count(*) filter (where job.status = 'queued' and not run_job.abandoned))::integer as queued,
+      (count(*) filter (where job.status = 'running' and not run_job.abandoned))::integer as running,
+      (count(*) filter (where job.status = 'completed' and not run_job.abandoned))::integer as completed,
+      (count(*) filter (where job.status = 'failed' and not run_job.abandoned))::integer as failed,
+      (count(*) filter (where job.status = 'cancelled' or run_job.abandoned))::integer as cancelled,
+      (count(*) filter (where job.failure_kind = 'infrastructure' and not run_job.abandoned))::integer as infrastructure,
+      (count(*) filter (where job.flaky and not run_job.abandoned))::integer as flaky
+    from qgjob.run_job join qgjob.job using (job_id)
+    where run_job.run_id = run.run_id
+  ) as jobs on true
+  join lateral (
+    select coalesce(sum(served.attempts), 0)::integer as attempts,
+      (count(served.batch_id) filter (where batch.installed_at is not null))::integer as installs,
+      coalesce(sum(extract(epoch from batch.installed_at - batch.claimed_at)), 0)::double precision as install_s
+    from (
+      select attempt.batch_id, count(*) as attempts
+      from qgjob.run_job join qgjob.attempt using (job_id)
+      where run_job.run_id = run.run_id
+      group by attempt.batch_id
+    ) as served
+    join qgjob.batch using (batch_id)
+  ) as work on true;

@@ -1,0 +1,31 @@
+"""Does the database fit this checkout? Asked once, when a service starts."""
+
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+from psycopg.errors import InvalidCatalogName, UndefinedTable
+
+REVISIONS = Path(__file__).resolve().parents[1] / "alembic" / "versions"
+QUERY: LiteralString = "select version_num from qgjob.alembic_version"
+
+
+class UnusableDatabase(Exception):
+    """The message says what is wrong with the database and what to do."""
+
+
+async def require(url: str) -> None:
+    """Raises UnusableDatabase unless PostgreSQL answers and is at this checkout's revision or a newer one."""
+    newest = max(path.stem[:4] for path in REVISIONS.glob("[0-9]*.py"))
+    try:
+        async with await psycopg.AsyncConnection.connect(url, connect_timeout=10) as connection:
+            row = await (await connection.execute(QUERY)).fetchone()
+    except UndefinedTable:
+        raise UnusableDatabase("this database has no qgjob schema; run: alembic upgrade head") from None
+    except (psycopg.OperationalError, InvalidCatalogName) as error:
+        raise UnusableDatabase(f"cannot use the database: {str(error).strip()}") from None
+    except psycopg.ProgrammingError as error:
+        raise UnusableDatabase(f"QGJOB_DATABASE_URL cannot be used: {str(error).strip()}") from None
+    at = row[0] if row else "nothing"
+    if at < newest:
+        raise UnusableDatabase(f"this database is at revision {at}, needed is {newest}; run: alembic upgrade head")

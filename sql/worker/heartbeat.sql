@@ -1,0 +1,19 @@
+-- The worker is alive: renew the leases of all its batches, and learn which are held, which running jobs to stop, and
+-- whether to drain. A renewal after expiry counts as long as nobody has taken the batch.
+create or replace function qgjob.heartbeat(p_worker_id bigint)
+returns table (draining boolean, leases bigint[], stop_jobs bigint[]) language plpgsql volatile as $$
+declare
+  v_worker qgjob.worker := qgjob.require_worker(p_worker_id);
+  v_now timestamptz := qgjob.now();
+  v_leases bigint[];
+begin
+  update qgjob.worker set seen_at = v_now where worker_id = p_worker_id;
+  with renewed as (
+    update qgjob.batch set expires_at = v_now + make_interval(secs => v_worker.lease_s)
+    where worker_id = p_worker_id and ended_at is null
+    returning batch_id
+  )
+  select coalesce(array_agg(batch_id), '{}') into v_leases from renewed;
+  return query select v_worker.draining, v_leases, array(
+    select job_id from qgjob.job where batch_id = any (v_leases) and cancel_requested_at is not null);
+end $$;

@@ -1,0 +1,43 @@
+-- From now on this worker drives the device of that name. A device whose worker is still heard of is refused; from one
+-- that is not, or has ended, it is taken over, and a batch it left behind returns to its group.
+create or replace function qgjob.register_device(
+  p_worker_id bigint, p_name text, p_target text, p_labels jsonb default '{}'
+) returns table (device_id bigint) language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+  v_worker qgjob.worker := qgjob.require_worker(p_worker_id);
+  v_device qgjob.device;
+begin
+  if jsonb_typeof(p_labels) is distinct from 'object'
+      or jsonb_path_exists(p_labels, 'strict $.* ? (@.type() != "string")') then
+    raise exception using errcode = 'QJ422', constraint = 'labels_are_strings', column = 'labels',
+      message = 'The labels of a device are an object of strings.';
+  end if;
+  if p_name is null or length(p_name) not between 1 and 128 then
+    raise exception using errcode = 'QJ422', constraint = 'device_name_is_short', column = 'name',
+      message = 'The name of a device has 1 to 128 characters.';
+  elsif p_target is null or p_target not in ('emulator', 'device', 'browserstack') then
+    raise exception using errcode = 'QJ422', constraint = 'target_is_known', column = 'target',
+      message = 'A device is an emulator, device or browserstack.';
+  end if;
+  insert into qgjob.device (name, target, labels, created_at)
+  values (p_name, p_target, p_labels, qgjob.now()) on conflict on constraint device_name_is_unique do nothing;
+  select * into v_device from qgjob.device where name = p_name for no key update;
+
+  if v_device.worker_id <> p_worker_id and exists (
+    select from qgjob.worker
+    where worker_id = v_device.worker_id and ended_at is null
+      and seen_at > qgjob.now() - make_interval(secs => lease_s)
+  ) then
+    raise exception using errcode = 'QJ409', constraint = 'device_has_one_worker', column = 'name',
+      message = format('Device %s is driven by another worker that is alive.', p_name),
+      hint = 'Stop that worker, or wait until its lease has run out.';
+  end if;
+  perform qgjob.end_batch(batch_id, 'replaced') from qgjob.batch
+  where batch.device_id = v_device.device_id and ended_at is null and v_device.worker_id <> p_worker_id;
+
+  return query
+  update qgjob.device set worker_id = p_worker_id, target = p_target, labels = p_labels
+  where device.device_id = v_device.device_id
+  returning device.device_id;
+end $$;

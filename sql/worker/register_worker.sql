@@ -1,0 +1,22 @@
+-- A worker process has started. Its lease is how long its batches outlive its last heartbeat.
+create or replace function qgjob.register_worker(
+  p_name text, p_version text, p_targets text[], p_lease_s integer default 30
+) returns table (worker_id bigint) language plpgsql volatile as $$
+begin
+  if p_targets is null or cardinality(p_targets) = 0
+      or not p_targets <@ array['emulator', 'device', 'browserstack'] then
+    raise exception using errcode = 'QJ422', constraint = 'target_is_known', column = 'target_types',
+      message = 'A worker drives one or more of emulator, device, browserstack.';
+  end if;
+  if p_name is null or length(p_name) not between 1 and 128 then
+    raise exception using errcode = 'QJ422', constraint = 'worker_name_is_short', column = 'name',
+      message = 'The name of a worker has 1 to 128 characters.';
+  elsif p_lease_s not between 1 and 3600 then
+    raise exception using errcode = 'QJ422', constraint = 'lease_in_range', column = 'lease_s',
+      message = 'A lease is 1 to 3600 seconds long.';
+  end if;
+  return query
+  insert into qgjob.worker as w (name, version, targets, lease_s, started_at, seen_at)
+  values (p_name, p_version, p_targets, p_lease_s, qgjob.now(), qgjob.now())
+  returning w.worker_id;
+end $$;

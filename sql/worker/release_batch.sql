@@ -1,0 +1,13 @@
+-- The device is done with its batch and gives back what it did not finish. May be repeated.
+create or replace function qgjob.release_batch(p_lease bigint, p_reason text default 'done', p_message text default null)
+returns void language plpgsql volatile as $$
+begin
+  if p_reason is null or p_reason not in ('done', 'drained', 'unprepared') then
+    raise exception using errcode = 'QJ422', constraint = 'end_reason_is_known', column = 'reason',
+      message = 'A batch is released as done, drained or unprepared.';
+  end if;
+  if not exists (select from qgjob.batch where batch_id = p_lease) then
+    perform qgjob.refuse_lease(p_lease);
+  end if;
+  perform qgjob.end_batch(p_lease, p_reason, p_message);
+end $$;

@@ -1,0 +1,20 @@
+-- The job runs on the device from now on. `skip`: it was cancelled meanwhile, go on with the next. May be repeated.
+create or replace function qgjob.start_job(p_lease bigint, p_job_id bigint) returns table (decision text)
+language plpgsql volatile as $$
+declare
+  v_job qgjob.job;
+begin
+  select * into v_job from qgjob.job where job_id = p_job_id for no key update;
+  if v_job.status = 'cancelled' then
+    return query select 'skip';
+    return;
+  elsif v_job.batch_id is distinct from p_lease then
+    perform qgjob.refuse_lease(p_lease);
+  end if;
+  if v_job.status = 'queued' then
+    update qgjob.job set status = 'running', started_at = qgjob.now(), version = version + 1 where job_id = p_job_id;
+    perform qgjob.announce(array[p_job_id]);
+    perform qgjob.emit('job.started', jsonb_build_object('org_id', v_job.org_id, 'job_id', p_job_id));
+  end if;
+  return query select 'run';
+end $$;

@@ -1,0 +1,97 @@
+"""python -m worker: drive devices for one database. Start as many as you like."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+import sql
+from qgjob.models import Target
+from sql.schema import UnusableDatabase, require
+from worker import executors
+from worker.devices.simulated import SimulatedDevices
+from worker.engine import Engine, Refused
+from worker.loop import DeviceSpec, Options, Worker
+
+UNAVAILABLE = 5
+
+
+def pairs(settings: list[str], flag: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{setting!r} is not of the form NAME=VALUE", param_hint=flag)
+        found[name] = value
+    return found
+
+
+def work(
+    target: Annotated[str, typer.Option(help="What the devices are: emulator, device or browserstack.")] = "emulator",
+    name: Annotated[str, typer.Option(help="Name of this worker; its devices are NAME-1, NAME-2, …")] = "",
+    devices: Annotated[int, typer.Option(help="How many simulated devices it drives.", min=1, max=1000)] = 1,
+    executor: Annotated[str, typer.Option(help="What runs the tests: command, playwright or simulated.")] = "simulated",
+    project: Annotated[Path, typer.Option(help="Folder that test paths are relative to.")] = Path(),
+    setting: Annotated[list[str] | None, typer.Option(help="A setting of the executor, NAME=VALUE; repeats.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A label of the devices, NAME=VALUE; repeats.")] = None,
+    install_seconds: Annotated[float, typer.Option(help="How long a simulated install takes.", min=0)] = 0.0,
+    lease: Annotated[int, typer.Option(help="Seconds its batches outlive its last heartbeat.", min=1, max=3600)] = 30,
+    max_jobs: Annotated[int, typer.Option(help="Jobs in a batch at most.", min=1, max=1000)] = 20,
+    burst: Annotated[bool, typer.Option("--burst", help="Leave as soon as nothing is pending.")] = False,
+    max_idle: Annotated[float | None, typer.Option(help="Leave after so many seconds without work.", min=0)] = None,
+) -> None:
+    """Claim batches of jobs and run them. Needs QGJOB_DATABASE_URL; QGJOB_LISTEN_URL where that leads through a pooler.
+
+    SIGTERM or Ctrl-C: finish the running tests, give back the rest, leave. Once more: give back everything at once.
+    """
+    url = os.environ.get("QGJOB_DATABASE_URL")
+    if not url:
+        sys.exit("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
+    if target not in get_args(Target):
+        raise typer.BadParameter(f"{target!r} is not one of {', '.join(get_args(Target))}", param_hint="--target")
+    kind: Target = target  # type: ignore[assignment]
+    name = name or f"{socket.gethostname()}-{kind}"
+    labels = pairs(label or [], "--label")
+    specs = [DeviceSpec(f"{name}-{number}", kind, labels) for number in range(1, devices + 1)]
+    options = Options(name, lease, max_jobs, 0 if burst else max_idle)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        runner = executors.load(executor, executors.Options(project.resolve(), dict(pairs(setting or [], "--setting"))))
+    except executors.ConfigError as error:
+        sys.exit(f"error: {error}")
+    listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
+    try:
+        asyncio.run(serve(url, listen_url, runner, SimulatedDevices(install_seconds), specs, options))
+    except UnusableDatabase as error:
+        sys.exit(f"error: {error}")
+    except* Refused as group:
+        for refused in group.exceptions:
+            typer.echo(f"error: {refused}", err=True)
+        sys.exit(UNAVAILABLE)
+
+
+async def serve(
+    url: str,
+    listen_url: str | None,
+    executor: executors.Executor,
+    backend: SimulatedDevices,
+    specs: list[DeviceSpec],
+    options: Options,
+) -> None:
+    await require(url)
+    async with sql.open_pool(url, size=max(2, min(10, len(specs)))) as db:
+        worker = Worker(Engine(db), executor, backend, specs, options)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, worker.drain)
+        await worker.run(listen_url)
+
+
+if __name__ == "__main__":
+    typer.run(work)

@@ -1,0 +1,179 @@
+"""One batch on one device: install if needed, prepare, run and record job by job, give back the rest.
+
+The rules that the executors need not know are here: time limits, cancellation, draining, lost leases, dying runners.
+"""
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import Literal
+
+from worker.devices import Backend, InstallError
+from worker.engine import Engine, LeaseLost
+from worker.executors import Batch, BatchJob, Executor, Finished, Log, PrepareError, Prepared, Started
+
+log = logging.getLogger("worker")
+Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease"]
+
+# How long an executor may take to end its processes once it was told to stop.
+STOP_GRACE_S = 30
+# How often an executor may end without a verdict on any job before that is held against the jobs.
+FRUITLESS_ENDS = 3
+LOG_LENGTH = 65_536
+
+
+class BatchRun:
+    """The state of a batch while it runs. `run` does it; the other methods are called from outside meanwhile."""
+
+    def __init__(self, engine: Engine, executor: Executor, backend: Backend, batch: Batch) -> None:
+        self._engine = engine
+        self._executor = executor
+        self._backend = backend
+        self.batch = batch
+        self._left = {job.job_id: job for job in batch.jobs}
+        self._current: BatchJob | None = None
+        self._printed = ""
+        self._stop = asyncio.Event()
+        self._interruption: Interruption | None = None
+        self._time_limit: asyncio.TimerHandle | None = None
+        self._draining = False
+        self._lost = False
+
+    def lose(self) -> None:
+        """The lease is no longer held: nothing may be written under it any more."""
+        self._lost = True
+        self._interrupt("lost lease")
+
+    def drain(self, *, at_once: bool = False) -> None:
+        """Give back what has not started; at once: what has started, too."""
+        self._draining = True
+        if at_once or self._current is None:
+            self._interrupt("drain")
+
+    def cancel(self, job_ids: set[int]) -> None:
+        """Stop the running job if it is one of these."""
+        if self._current and self._current.job_id in job_ids:
+            self._interrupt("cancelled")
+
+    async def run(self) -> bool:
+        """Whether the device was able to do its work."""
+        try:
+            try:
+                prepared = await self._prepare()
+            except (InstallError, PrepareError) as error:
+                log.warning("batch %s: %s", self.batch.lease, error)
+                await self._engine.release(self.batch.lease, "unprepared", str(error))
+                return False
+            try:
+                await self._run_jobs(prepared)
+            finally:
+                await self._executor.cleanup(prepared, failed=bool(self._left))
+            await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
+        except LeaseLost as error:
+            log.warning("batch %s: %s", self.batch.lease, error)
+        return True
+
+    async def _prepare(self) -> Prepared:
+        if self.batch.install:
+            await self._backend.install(self.batch)
+            await self._engine.record_install(self.batch.lease)
+        return await self._executor.prepare(self.batch)
+
+    async def _run_jobs(self, prepared: Prepared) -> None:
+        fruitless = 0
+        while self._left and not self._draining and not self._lost and fruitless < FRUITLESS_ENDS:
+            before = len(self._left)
+            await self._invoke(prepared)
+            fruitless = fruitless + 1 if len(self._left) == before else 0
+        if self._left and not self._draining and not self._lost:
+            for job_id in list(self._left):
+                if await self._engine.start(self.batch.lease, job_id):
+                    message = "The executor ended again and again without running this job."
+                    await self._finish(Finished(job_id, "failed", 0, "infrastructure", message))
+
+    async def _invoke(self, prepared: Prepared) -> None:
+        """Run what is left until the executor ends, by itself or because it was interrupted."""
+        self._stop, self._interruption = asyncio.Event(), None
+        if self._draining or self._lost:
+            return
+        stopped = asyncio.create_task(self._stop.wait())
+        consumer = asyncio.create_task(self._consume(prepared))
+        try:
+            await asyncio.wait({consumer, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not consumer.done():
+                await asyncio.wait({consumer}, timeout=STOP_GRACE_S)
+            if not consumer.done():
+                log.error("batch %s: the executor did not stop", self.batch.lease)
+        finally:
+            self._limit(None)
+            consumer.cancel()
+            stopped.cancel()
+            outcome = (await asyncio.gather(consumer, return_exceptions=True))[0]
+        if self._lost or isinstance(outcome, LeaseLost):
+            raise LeaseLost(f"Lease {self.batch.lease} was lost.")
+        if isinstance(outcome, Exception):
+            log.error("batch %s: the executor failed", self.batch.lease, exc_info=outcome)
+        await self._settle_current(outcome)
+
+    async def _consume(self, prepared: Prepared) -> None:
+        async with aclosing(self._executor.run(prepared, list(self._left.values()), self._stop)) as events:  # type: ignore[type-var]
+            async for event in events:
+                match event:
+                    case Started(job_id) if job_id in self._left:
+                        await self._start(self._left[job_id])
+                    case Log(job_id, text) if self._current and job_id == self._current.job_id:
+                        self._printed = (self._printed + text)[-LOG_LENGTH:]
+                    case Finished(job_id) if job_id in self._left and not self._interruption:
+                        if self._current is None or self._current.job_id != job_id:
+                            await self._start(self._left[job_id])
+                        if not self._interruption:
+                            await self._finish(event)
+                            if self._draining:
+                                self._interrupt("drain")
+                    case _:
+                        pass
+
+    async def _start(self, job: BatchJob) -> None:
+        if self._interruption:
+            return
+        if await self._engine.start(self.batch.lease, job.job_id):
+            self._current, self._printed = job, ""
+            self._limit(job.timeout_s)
+        else:
+            del self._left[job.job_id]
+            self._interrupt("skip")
+
+    async def _finish(self, result: Finished) -> None:
+        self._limit(None)
+        status = await self._engine.finish(self.batch.lease, result, self._printed)
+        log.info("job %s: %s%s", result.job_id, status, f" ({result.failure_kind})" if result.failure_kind else "")
+        self._left.pop(result.job_id, None)
+        self._current, self._printed = None, ""
+
+    async def _settle_current(self, outcome: object) -> None:
+        """The executor has ended while a job was running: say why, unless the job goes back to its group."""
+        job = self._current
+        if job is None or self._interruption == "drain":
+            return
+        if self._interruption == "cancelled":
+            await self._engine.cancelled(self.batch.lease, job.job_id, self._printed)
+            del self._left[job.job_id]
+            self._current = None
+        elif self._interruption == "timeout":
+            message = f"Stopped after its time limit of {job.timeout_s} s."
+            await self._finish(Finished(job.job_id, "failed", job.timeout_s, "timeout", message))
+        else:
+            message = "The executor ended while this job was running."
+            if isinstance(outcome, Exception):
+                message = f"The executor failed while this job was running: {outcome}"
+            await self._finish(Finished(job.job_id, "failed", 0, "infrastructure", message))
+
+    def _limit(self, seconds: float | None) -> None:
+        if self._time_limit:
+            self._time_limit.cancel()
+        loop = asyncio.get_running_loop()
+        self._time_limit = loop.call_later(seconds, self._interrupt, "timeout") if seconds else None
+
+    def _interrupt(self, why: Interruption) -> None:
+        self._interruption = self._interruption or why
+        self._stop.set()

@@ -1,0 +1,167 @@
+"""The worker's side of the SQL functions: every call may be repeated, so each is, until PostgreSQL has answered."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
+
+import psycopg
+from msgspec import Struct
+from psycopg_pool import PoolTimeout
+
+import sql
+from qgjob.models import FailureKind, Target
+from qgjob.problems import status_of
+from worker.executors import Batch, Finished
+
+log = logging.getLogger("worker")
+Answer = TypeVar("Answer")
+Reason = Literal["done", "drained", "unprepared"]
+
+
+class LeaseLost(Exception):
+    """The batch belongs to somebody else now: stop it and discard its results."""
+
+
+class Refused(Exception):
+    """PostgreSQL refused for good; the message says why, `rule` is the problem's type."""
+
+    def __init__(self, message: str, rule: str | None) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+class WorkerId(Struct):
+    worker_id: int
+
+
+class DeviceId(Struct):
+    device_id: int
+
+
+class Heartbeat(Struct):
+    draining: bool
+    leases: list[int]
+    stop_jobs: list[int]
+
+
+class Decision(Struct):
+    decision: Literal["run", "skip"]
+
+
+class Recorded(Struct):
+    status: str
+    recorded: bool
+
+
+class Housekept(Struct):
+    expired: int
+    submitted: int
+
+
+class Engine:
+    """One worker's view of the database. Every method raises LeaseLost or Refused, and never because of an outage."""
+
+    def __init__(self, db: sql.Database) -> None:
+        self._db = db
+        self.worker_id = 0
+
+    async def register_worker(self, name: str, version: str, targets: list[Target], lease_s: int) -> None:
+        registered = await self._until_answered(
+            lambda: sql.one(
+                self._db, WorkerId, "register_worker", name=name, version=version, targets=targets, lease_s=lease_s
+            )
+        )
+        self.worker_id = registered.worker_id
+
+    async def register_device(self, name: str, target: Target, labels: dict[str, str]) -> int:
+        registered = await self._until_answered(
+            lambda: sql.one(
+                self._db, DeviceId, "register_device", worker_id=self.worker_id, name=name, target=target,
+                labels=sql.Json(labels),
+            )  # fmt: skip
+        )
+        return registered.device_id
+
+    async def claim(self, device_id: int, max_jobs: int) -> Batch | None:
+        return await self._until_answered(
+            lambda: sql.optional(
+                self._db, Batch, "claim_batch", worker_id=self.worker_id, device_id=device_id, max_jobs=max_jobs
+            )
+        )
+
+    async def record_install(self, lease: int) -> None:
+        await self._until_answered(lambda: sql.call(self._db, "record_install", lease=lease))
+
+    async def start(self, lease: int, job_id: int) -> bool:
+        """Whether to run it; if not, it was cancelled."""
+        started = await self._until_answered(
+            lambda: sql.one(self._db, Decision, "start_job", lease=lease, job_id=job_id)
+        )
+        return started.decision == "run"
+
+    async def finish(self, lease: int, result: Finished, printed: str) -> str:
+        """The job's status now."""
+        return await self._record(
+            lease, result.job_id, result.status, result.failure_kind, result.message, result.tests, printed
+        )
+
+    async def cancelled(self, lease: int, job_id: int, printed: str) -> None:
+        """The job was stopped because that was requested."""
+        await self._record(lease, job_id, "cancelled", None, None, [], printed)
+
+    async def _record(
+        self,
+        lease: int,
+        job_id: int,
+        status: str,
+        failure_kind: FailureKind | None,
+        message: str | None,
+        tests: list[dict[str, object]],
+        printed: str,
+    ) -> str:
+        recorded = await self._until_answered(
+            lambda: sql.one(
+                self._db, Recorded, "finish_job", lease=lease, job_id=job_id, status=status,
+                failure_kind=failure_kind, message=storable(message), tests=sql.Json(tests), log=storable(printed),
+            )  # fmt: skip
+        )
+        return recorded.status
+
+    async def release(self, lease: int, reason: Reason, message: str | None = None) -> None:
+        await self._until_answered(
+            lambda: sql.call(self._db, "release_batch", lease=lease, reason=reason, message=storable(message))
+        )
+
+    async def heartbeat(self) -> Heartbeat:
+        return await self._until_answered(
+            lambda: sql.one(self._db, Heartbeat, "heartbeat", worker_id=self.worker_id)
+        )
+
+    async def housekeep(self) -> None:
+        await self._until_answered(lambda: sql.one(self._db, Housekept, "housekeep"))
+
+    async def end(self) -> None:
+        await self._until_answered(lambda: sql.call(self._db, "end_worker", worker_id=self.worker_id))
+
+    async def _until_answered(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+        pause = 0.05
+        while True:
+            try:
+                return await attempt()
+            except PoolTimeout as error:
+                log.warning("database unavailable: %s", error)
+            except psycopg.Error as error:
+                if status_of(error.sqlstate) != 503 or isinstance(error, psycopg.DataError):
+                    if error.diag.constraint_name == "lease_is_held":
+                        raise LeaseLost(error.diag.message_primary) from None
+                    raise Refused(error.diag.message_primary or str(error), error.diag.constraint_name) from error
+                log.warning("database unavailable: %s", str(error).strip())
+            pause = min(pause * 2, 5)
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
+
+
+def storable(text: str | None) -> str | None:
+    """PostgreSQL's text holds neither NUL nor halves of surrogate pairs."""
+    return text and text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
