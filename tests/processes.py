@@ -55,7 +55,8 @@ class Services:
     def worker(self, name: str = "worker", *options: str, **environment: str) -> Child:
         """A worker with simulated devices that has registered."""
         child = self.start(name, "worker", "--name", name, *options, **environment)
-        assert wait_until(lambda: not child.running or " drives " in child.last_lines(100), READY_S), child.last_lines()
+        assert wait_until(lambda: " drives " in child.last_lines(100) or not child.running, READY_S), child.last_lines()
+        assert " drives " in child.last_lines(100), child.last_lines()
         return child
 
     def qgjob(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:

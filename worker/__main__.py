@@ -7,8 +7,9 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
+import msgspec
 import typer
 
 import sql
@@ -32,13 +33,23 @@ def pairs(settings: list[str], flag: str) -> dict[str, str]:
     return found
 
 
+def json_or_text(value: str) -> Any:
+    """Numbers, lists and tables of a setting are written as JSON."""
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return value
+
+
 def work(
     target: Annotated[str, typer.Option(help="What the devices are: emulator, device or browserstack.")] = "emulator",
     name: Annotated[str, typer.Option(help="Name of this worker; its devices are NAME-1, NAME-2, …")] = "",
     devices: Annotated[int, typer.Option(help="How many simulated devices it drives.", min=1, max=1000)] = 1,
     executor: Annotated[str, typer.Option(help="What runs the tests: command, playwright or simulated.")] = "simulated",
     project: Annotated[Path, typer.Option(help="Folder that test paths are relative to.")] = Path(),
-    setting: Annotated[list[str] | None, typer.Option(help="A setting of the executor, NAME=VALUE; repeats.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option(help="A setting of the executor, NAME=JSON or NAME=TEXT; repeats.")
+    ] = None,
     label: Annotated[list[str] | None, typer.Option(help="A label of the devices, NAME=VALUE; repeats.")] = None,
     install_seconds: Annotated[float, typer.Option(help="How long a simulated install takes.", min=0)] = 0.0,
     lease: Annotated[int, typer.Option(help="Seconds its batches outlive its last heartbeat.", min=1, max=3600)] = 30,
@@ -62,7 +73,8 @@ def work(
     options = Options(name, lease, max_jobs, 0 if burst else max_idle)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        runner = executors.load(executor, executors.Options(project.resolve(), dict(pairs(setting or [], "--setting"))))
+        settings = {key: json_or_text(value) for key, value in pairs(setting or [], "--setting").items()}
+        runner = executors.load(executor, executors.Options(project.resolve(), settings))
     except executors.ConfigError as error:
         sys.exit(f"error: {error}")
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
