@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psycopg
 import sqlalchemy as sa
-
 from alembic import context
 
 SQL = Path(__file__).resolve().parents[1] / "sql"

@@ -6,7 +6,7 @@ An announcement is a hint. Where it cannot be heard (no session connection, a po
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg
@@ -30,7 +30,7 @@ class Announcements:
         return 10.0 if self.heard else 1.0
 
     @contextmanager
-    def of(self, run_id: int) -> Iterator[asyncio.Event]:
+    def of(self, run_id: int) -> Generator[asyncio.Event]:
         """Set whenever this run may have changed. Enter before reading, so that no change falls in between."""
         event = asyncio.Event()
         self._waiting[run_id].add(event)

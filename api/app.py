@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -44,7 +44,7 @@ def create_app(database_url: str, listen_url: str | None, pool_size: int = 10) -
     announcements = Announcements(listen_url)
 
     @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+    async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         async with db:
             tasks = [asyncio.create_task(announcements.listen()), asyncio.create_task(housekeep(db))]
             yield

@@ -76,17 +76,27 @@ async def list_workers(db: Db) -> list[Worker]:
 @post("/workers", summary="A worker has started")
 async def register_worker(data: JSONBody[Registration], db: Db) -> Registered:
     return await sql.one(
-        db, Registered, "register_worker", name=data.name, version=data.version, targets=data.target_types,
+        db,
+        Registered,
+        "register_worker",
+        name=data.name,
+        version=data.version,
+        targets=data.target_types,
         lease_s=data.lease_s,
-    )  # fmt: skip
+    )
 
 
 @post("/workers/{worker_id:int}/devices", summary="This worker drives a device from now on")
 async def register_device(worker_id: Id, data: JSONBody[DeviceRegistration], db: Db) -> DeviceRegistered:
     return await sql.one(
-        db, DeviceRegistered, "register_device", worker_id=worker_id, name=data.name, target=data.target,
+        db,
+        DeviceRegistered,
+        "register_device",
+        worker_id=worker_id,
+        name=data.name,
+        target=data.target,
         labels=sql.Json(data.labels),
-    )  # fmt: skip
+    )
 
 
 @post("/workers/{worker_id:int}/heartbeat", status_code=200, summary="The worker is alive; what should it stop?")

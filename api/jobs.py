@@ -150,9 +150,7 @@ async def list_attempts(job_id: Id, db: Db) -> list[Attempt]:
 
 
 @get("/{job_id:int}/log", summary="The end of what an attempt printed")
-async def get_log(
-    job_id: Id, db: Db, attempt: Annotated[int | None, QueryParameter(ge=1, le=32_767)] = None
-) -> Log:
+async def get_log(job_id: Id, db: Db, attempt: Annotated[int | None, QueryParameter(ge=1, le=32_767)] = None) -> Log:
     return await sql.one(db, Log, "get_log", job_id=job_id, attempt=attempt)
 
 

@@ -26,19 +26,26 @@ def junit_xml(run: Run, jobs: Sequence[Job]) -> bytes:
         counts = {"failures": 0, "errors": 0, "skipped": 0}
         for job in members:
             case = SubElement(
-                suite, "testcase", classname=clean(job.app_version_id), name=clean(job.test_path),
-                file=clean(job.test_path), time=f"{job.duration_s or 0:.3f}",
-            )  # fmt: skip
+                suite,
+                "testcase",
+                classname=clean(job.app_version_id),
+                name=clean(job.test_path),
+                file=clean(job.test_path),
+                time=f"{job.duration_s or 0:.3f}",
+            )
             kind = verdict(job)
             if kind:
                 counts[kind] += 1
                 tag = {"failures": "failure", "errors": "error", "skipped": "skipped"}[kind]
                 message = clean(job.message or job.status)
-                SubElement(case, tag, message=message.splitlines()[0], type=job.failure_kind or job.status).text = message
+                SubElement(
+                    case, tag, message=message.splitlines()[0], type=job.failure_kind or job.status
+                ).text = message
             elif job.flaky:
                 SubElement(case, "flakyFailure", message="an earlier attempt failed", type="flaky")
         suite.attrib.update({name: str(count) for name, count in counts.items()})
-    return tostring(root, encoding="utf-8", xml_declaration=True)
+    document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
 
 
 def verdict(job: Job) -> str | None:

@@ -32,9 +32,11 @@ def from_database(request: AnyRequest, error: psycopg.Error) -> Response[Any]:
     if status == 503:
         log.warning("database unavailable: %s", str(error).strip())
         problem = Problem(
-            type="urn:qgjob:database_is_available", status=503, title="The database cannot be reached just now.",
+            type="urn:qgjob:database_is_available",
+            status=503,
+            title="The database cannot be reached just now.",
             hint="Nothing was decided; try again.",
-        )  # fmt: skip
+        )
         return answer(problem, {"Retry-After": "1"})
     if status == 500:
         return unexpected(request, error)
@@ -61,10 +63,7 @@ def from_validation(request: AnyRequest, error: ValidationException) -> Response
 
 def from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
     if isinstance(error, NotFoundException):
-        problem = Problem(
-            type="urn:qgjob:route_exists", status=404, title=f"There is nothing at {request.url.path}.",
-            hint="Ids are numbers; the routes are listed at /schema.",
-        )  # fmt: skip
+        problem = from_unknown_path(request.url.path)
     else:
         kind = {400: "request_is_well_formed", 405: "method_is_allowed", 413: "body_is_small_enough"}
         problem = Problem(
@@ -73,6 +72,20 @@ def from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
             title=str(error.detail),
         )
     return answer(problem, dict(error.headers) if error.headers else None)
+
+
+def from_unknown_path(path: str) -> Problem:
+    """Also an id that is not a number ends here, and is as unknown as any other."""
+    noun, _, identifier = path.strip("/").partition("/")
+    if noun in ("jobs", "runs", "workers") and identifier and "/" not in identifier:
+        kind = noun.removesuffix("s")
+        return Problem(type=f"urn:qgjob:{kind}_exists", status=404, title=f"There is no {kind} {identifier}.")
+    return Problem(
+        type="urn:qgjob:route_exists",
+        status=404,
+        title=f"There is nothing at {path}.",
+        hint="The routes are listed at /schema.",
+    )
 
 
 def from_pool(request: AnyRequest, error: PoolTimeout) -> Response[Any]:
@@ -96,9 +109,12 @@ def unexpected(request: AnyRequest, error: Exception) -> Response[Any]:
     request_id = token_hex(8)
     log.error("request %s, %s %s, failed", request_id, request.method, request.url.path, exc_info=error)
     problem = Problem(
-        type="urn:qgjob:server_is_sound", status=500, title="Something went wrong in the server.",
-        hint="The request_id is in the server's log.", request_id=request_id,
-    )  # fmt: skip
+        type="urn:qgjob:server_is_sound",
+        status=500,
+        title="Something went wrong in the server.",
+        hint="The request_id is in the server's log.",
+        request_id=request_id,
+    )
     return answer(problem)
 
 

@@ -85,9 +85,7 @@ async def cancel_run(run_id: Id, db: Db) -> Cancelled:
 async def retry_run(
     run_id: Id, db: Db, only: FromQuery[Literal["failed", "all"]] = "failed", idempotency_key: Key = None
 ) -> RunSubmitted:
-    return await sql.one(
-        db, RunSubmitted, "retry_run", run_id=run_id, only=only, idempotency_key=idempotency_key
-    )
+    return await sql.one(db, RunSubmitted, "retry_run", run_id=run_id, only=only, idempotency_key=idempotency_key)
 
 
 router = Router(

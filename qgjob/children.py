@@ -17,7 +17,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 
 
-class CannotRun(Exception):  # noqa: N818 - reads as the sentence it carries
+class CannotRun(Exception):
     """A process could not be started, or ended by itself. The message is for people."""
 
     def __init__(self, message: str, exit_code: int = 5) -> None:

@@ -24,7 +24,12 @@ set_json_dumps(msgspec.json.encode)
 set_json_loads(msgspec.json.decode)
 
 # A query that was sent into a dead network must fail in seconds, not after the kernel's quarter of an hour.
-NETWORK = {"connect_timeout": 10, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "application_name": "qgjob"}
+NETWORK: dict[str, Any] = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "application_name": "qgjob",
+}
 
 
 def open_pool(url: str, *, size: int) -> Database:
@@ -32,12 +37,18 @@ def open_pool(url: str, *, size: int) -> Database:
     prepare = None if os.environ.get("QGJOB_PREPARED_STATEMENTS", "on") == "off" else 5
     options = NETWORK | {"autocommit": True, "prepare_threshold": prepare}
     return AsyncConnectionPool(
-        url, kwargs=options, min_size=1, max_size=size, open=False, timeout=10, check=AsyncConnectionPool.check_connection
+        url,
+        kwargs=options,
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=10,
+        check=AsyncConnectionPool.check_connection,
     )
 
 
 async def listen(url: str, *channels: LiteralString) -> AsyncConnection[Any]:
-    """A connection of its own that hears these channels. It must be a session: not through a transaction-mode pooler."""
+    """A connection of its own that hears these channels; not through a transaction-mode pooler."""
     connection = await AsyncConnection.connect(url, autocommit=True, **NETWORK)
     for channel in channels:
         await connection.execute(SQL("listen {}").format(Identifier(channel)))

@@ -68,11 +68,8 @@ def work(
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     try:
         asyncio.run(serve(url, listen_url, runner, SimulatedDevices(install_seconds), specs, options))
-    except UnusableDatabase as error:
-        sys.exit(f"error: {error}")
-    except* Refused as group:
-        for refused in group.exceptions:
-            typer.echo(f"error: {refused}", err=True)
+    except (UnusableDatabase, Refused) as error:
+        typer.echo(f"error: {error}", err=True)
         sys.exit(UNAVAILABLE)
 
 
@@ -90,7 +87,18 @@ async def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.drain)
-        await worker.run(listen_url)
+        try:
+            await worker.run(listen_url)
+        except* Refused as group:
+            raise leaves(group)[0] from None
+
+
+def leaves(group: BaseExceptionGroup[Refused]) -> list[Refused]:
+    """The errors themselves, without the nesting of the task groups they went through."""
+    found: list[Refused] = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
 
 
 if __name__ == "__main__":

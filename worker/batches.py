@@ -10,7 +10,7 @@ from typing import Literal
 
 from worker.devices import Backend, InstallError
 from worker.engine import Engine, LeaseLost
-from worker.executors import Batch, BatchJob, Executor, Finished, Log, PrepareError, Prepared, Started
+from worker.executors import Batch, BatchJob, Executor, Finished, Log, Prepared, PrepareError, Started
 
 log = logging.getLogger("worker")
 Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease"]
@@ -20,6 +20,8 @@ STOP_GRACE_S = 30
 # How often an executor may end without a verdict on any job before that is held against the jobs.
 FRUITLESS_ENDS = 3
 LOG_LENGTH = 65_536
+# Installing and opening a session together; what takes longer hangs.
+PREPARE_LIMIT_S = 900
 
 
 class BatchRun:
@@ -74,10 +76,14 @@ class BatchRun:
         return True
 
     async def _prepare(self) -> Prepared:
-        if self.batch.install:
-            await self._backend.install(self.batch)
-            await self._engine.record_install(self.batch.lease)
-        return await self._executor.prepare(self.batch)
+        try:
+            async with asyncio.timeout(PREPARE_LIMIT_S):
+                if self.batch.install:
+                    await self._backend.install(self.batch)
+                    await self._engine.record_install(self.batch.lease)
+                return await self._executor.prepare(self.batch)
+        except TimeoutError:
+            raise PrepareError(f"The device was not ready after {PREPARE_LIMIT_S} s.") from None
 
     async def _run_jobs(self, prepared: Prepared) -> None:
         fruitless = 0
@@ -116,7 +122,7 @@ class BatchRun:
         await self._settle_current(outcome)
 
     async def _consume(self, prepared: Prepared) -> None:
-        async with aclosing(self._executor.run(prepared, list(self._left.values()), self._stop)) as events:  # type: ignore[type-var]
+        async with aclosing(self._executor.run(prepared, list(self._left.values()), self._stop)) as events:
             async for event in events:
                 match event:
                     case Started(job_id) if job_id in self._left:

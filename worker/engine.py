@@ -78,9 +78,14 @@ class Engine:
     async def register_device(self, name: str, target: Target, labels: dict[str, str]) -> int:
         registered = await self._until_answered(
             lambda: sql.one(
-                self._db, DeviceId, "register_device", worker_id=self.worker_id, name=name, target=target,
+                self._db,
+                DeviceId,
+                "register_device",
+                worker_id=self.worker_id,
+                name=name,
+                target=target,
                 labels=sql.Json(labels),
-            )  # fmt: skip
+            )
         )
         return registered.device_id
 
@@ -123,9 +128,17 @@ class Engine:
     ) -> str:
         recorded = await self._until_answered(
             lambda: sql.one(
-                self._db, Recorded, "finish_job", lease=lease, job_id=job_id, status=status,
-                failure_kind=failure_kind, message=storable(message), tests=sql.Json(tests), log=storable(printed),
-            )  # fmt: skip
+                self._db,
+                Recorded,
+                "finish_job",
+                lease=lease,
+                job_id=job_id,
+                status=status,
+                failure_kind=failure_kind,
+                message=storable(message),
+                tests=sql.Json(tests),
+                log=storable(printed),
+            )
         )
         return recorded.status
 
@@ -135,9 +148,7 @@ class Engine:
         )
 
     async def heartbeat(self) -> Heartbeat:
-        return await self._until_answered(
-            lambda: sql.one(self._db, Heartbeat, "heartbeat", worker_id=self.worker_id)
-        )
+        return await self._until_answered(lambda: sql.one(self._db, Heartbeat, "heartbeat", worker_id=self.worker_id))
 
     async def housekeep(self) -> None:
         await self._until_answered(lambda: sql.one(self._db, Housekept, "housekeep"))

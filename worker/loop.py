@@ -55,7 +55,7 @@ class Worker:
 
     async def run(self, listen_url: str | None) -> None:
         """Until drained, or idle for long enough. Raises Refused when the database does not want this worker."""
-        targets = sorted({device.target for device in self._devices})
+        targets: list[Target] = sorted({device.target for device in self._devices})
         await self._engine.register_worker(self._options.name, __version__, targets, self._options.lease_s)
         log.info("worker %s is %s, drives %s", self._options.name, self._engine.worker_id, len(self._devices))
         async with asyncio.TaskGroup() as background:
@@ -115,14 +115,19 @@ class Worker:
 
     async def _claim(self, device_id: int) -> BatchRun | None:
         batch = await self._engine.claim(device_id, self._options.max_jobs)
-        return batch and BatchRun(self._engine, self._executor, self._backend, batch)
+        return BatchRun(self._engine, self._executor, self._backend, batch) if batch else None
 
     async def _run_batch(self, run: BatchRun) -> bool:
         batch = run.batch
         log.info(
-            "batch %s on %s: %s jobs of %s/%s%s", batch.lease, batch.device, len(batch.jobs), batch.org_id,
-            batch.app_version_id, ", install" if batch.install else "",
-        )  # fmt: skip
+            "batch %s on %s: %s jobs of %s/%s%s",
+            batch.lease,
+            batch.device,
+            len(batch.jobs),
+            batch.org_id,
+            batch.app_version_id,
+            ", install" if batch.install else "",
+        )
         self._runs[batch.lease] = run
         if self._draining:
             run.drain()
@@ -180,4 +185,3 @@ class Worker:
                 log.warning("not listening, polling instead: %s", str(error).strip())
             self._listening = False
             await asyncio.sleep(1)
-

@@ -160,7 +160,8 @@ def upgrade() -> None:
           created_at timestamptz not null,
           started_at timestamptz,
           finished_at timestamptz,
-          constraint batch_never_mixes_builds foreign key (batch_id, group_id) references qgjob.batch (batch_id, group_id),
+          constraint batch_never_mixes_builds
+            foreign key (batch_id, group_id) references qgjob.batch (batch_id, group_id),
           constraint test_path_is_relative check (qgjob.is_test_path(test_path)),
           constraint priority_in_range check (priority between 0 and 3),
           constraint retries_in_range check (retries between 0 and 10),

@@ -1,8 +1,7 @@
 """pgmq, with the queues `submissions` and `dead_letters`."""
 
-from pgmq.install import get_embedded_install_sql
-
 from alembic import op
+from pgmq.install import get_embedded_install_sql
 
 revision = "0002"
 down_revision = "0001"

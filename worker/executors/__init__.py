@@ -11,7 +11,7 @@ batch it calls prepare once, run once or more, and cleanup always:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -95,7 +95,7 @@ class Executor(Protocol):
         """Once per batch, after the build is installed. Raises PrepareError."""
         ...
 
-    def run(self, prepared: Prepared, jobs: Sequence[BatchJob], stop: asyncio.Event) -> AsyncIterator[Event]:
+    def run(self, prepared: Prepared, jobs: Sequence[BatchJob], stop: asyncio.Event) -> AsyncGenerator[Event, None]:
         """Run the jobs one after the other and stream what happens."""
         ...
 

@@ -1,0 +1,78 @@
+"""A real PostgreSQL for the whole suite, a database of its own for every test, and services as real processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from engine import Engine
+from processes import Services
+from pytest_postgresql import factories
+
+from qgjob import postgres
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SERVER = "QGJOB_TEST_SERVER"
+# A schema newer than the tests can be put on top of theirs, to prove that a rolling deploy is safe.
+NEWER_SCHEMA = "QGJOB_NEWER_CHECKOUT"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One server for all processes of the suite, in memory where the machine has room there."""
+    if not hasattr(config, "workerinput"):
+        stack = ExitStack()
+        os.environ[SERVER] = stack.enter_context(postgres.temporary())
+        config.add_cleanup(stack.close)
+    address = urlsplit(os.environ[SERVER])
+    config.option.postgresql_host = address.hostname
+    config.option.postgresql_port = str(address.port)
+    config.option.postgresql_user = address.username
+
+
+def url_of(database: str) -> str:
+    return urlsplit(os.environ[SERVER])._replace(path=f"/{database}").geturl()
+
+
+def migrate(checkout: Path, url: str) -> None:
+    environment = os.environ | {"QGJOB_DATABASE_URL": url}
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=checkout, env=environment, check=True, timeout=60
+    )
+
+
+def fill_template(*, dbname: str, **_: Any) -> None:
+    migrate(CHECKOUT, url_of(dbname))
+    if newer := os.environ.get(NEWER_SCHEMA):
+        migrate(Path(newer), url_of(dbname))
+
+
+server = factories.postgresql_noproc(load=[fill_template])
+database = factories.postgresql("server")
+empty_server = factories.postgresql_noproc(dbname="empty", load=[])
+empty_database = factories.postgresql("empty_server")
+
+
+@pytest.fixture
+def database_url(database: psycopg.Connection[Any]) -> str:
+    """A migrated database that only this test uses."""
+    return url_of(database.info.dbname)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """The SQL functions, called from one session."""
+    with Engine(database_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+def services(database_url: str, tmp_path: Path) -> Iterator[Services]:
+    """Starts API and worker processes on the test's database; they end with the test."""
+    with Services(database_url, tmp_path) as services:
+        yield services

@@ -1,0 +1,110 @@
+"""The SQL functions as a test sees them: one method per call, on a session of its own, each call a transaction."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+
+import psycopg
+from psycopg.rows import namedtuple_row
+from psycopg.sql import SQL, Identifier, Placeholder
+from psycopg.types.json import Jsonb
+
+
+class Driver(NamedTuple):
+    """A worker with one device."""
+
+    worker_id: int
+    device_id: int
+
+
+class Engine:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.connection = psycopg.connect(url, autocommit=True, row_factory=namedtuple_row)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    @contextmanager
+    def another(self) -> Iterator["Engine"]:
+        """A second session on the same database."""
+        with Engine(self.url) as engine:
+            yield engine
+
+    def rows(self, query: str, *args: object) -> list[Any]:
+        return self.connection.execute(query.encode(), args).fetchall()
+
+    def row(self, query: str, *args: object) -> Any:
+        found = self.rows(query, *args)
+        assert len(found) == 1, found
+        return found[0]
+
+    def value(self, query: str, *args: object) -> Any:
+        return self.row(query, *args)[0]
+
+    def call(self, function: str, **args: Any) -> Any:
+        """The function's row; None where it returns none."""
+        named = SQL(", ").join(SQL("p_{} => {}").format(SQL(name), Placeholder(name)) for name in args)  # type: ignore[arg-type]
+        query = SQL("select * from qgjob.{}({})").format(Identifier(function), named)
+        stored = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in args.items()}
+        return self.connection.execute(query, stored).fetchone()
+
+    def submit(self, *jobs: str | dict[str, Any], org: str = "acme", build: str = "v1", **options: Any) -> Any:
+        """Submit jobs, each a test path or an object."""
+        listed = [{"test_path": job} if isinstance(job, str) else job for job in jobs]
+        return self.call("submit_run", org_id=org, app_version_id=build, jobs=Jsonb(listed), **options)
+
+    def drive(self, name: str = "phone-1", target: str = "emulator", lease_s: int = 30, **labels: str) -> Driver:
+        """Register a worker with one device."""
+        worker = self.call("register_worker", name=f"of {name}", version="test", targets=[target], lease_s=lease_s)
+        device = self.call("register_device", worker_id=worker[0], name=name, target=target, labels=labels)
+        return Driver(worker[0], device[0])
+
+    def claim(self, driver: Driver, **options: Any) -> Any:
+        return self.call("claim_batch", worker_id=driver.worker_id, device_id=driver.device_id, **options)
+
+    def start(self, lease: int, job_id: int) -> str:
+        return str(self.call("start_job", lease=lease, job_id=job_id).decision)
+
+    def finish(self, lease: int, job_id: int, status: str = "completed", kind: str | None = None) -> Any:
+        return self.call("finish_job", lease=lease, job_id=job_id, status=status, failure_kind=kind)
+
+    def run_job(self, lease: int, job_id: int, status: str = "completed", kind: str | None = None) -> Any:
+        self.start(lease, job_id)
+        return self.finish(lease, job_id, status, kind)
+
+    def run_all(self, driver: Driver) -> list[int]:
+        """Claim and pass everything the device is given; the ids in the order of running."""
+        done: list[int] = []
+        while batch := self.claim(driver):
+            if batch.install:
+                self.call("record_install", lease=batch.lease)
+            for job in batch.jobs:
+                self.run_job(batch.lease, job["job_id"])
+                done.append(job["job_id"])
+            self.call("release_batch", lease=batch.lease)
+        return done
+
+    def job(self, job_id: int) -> Any:
+        return self.call("get_job", job_id=job_id)
+
+    def run(self, run_id: int) -> Any:
+        return self.call("get_run", run_id=run_id)
+
+    def expire(self, lease: int) -> None:
+        """Let the lease run out, as if its worker had not been heard of for an hour."""
+        self.rows(
+            "update qgjob.batch set expires_at = qgjob.now() - interval '1 hour' where batch_id = %s returning 1", lease
+        )
+        self.rows("update qgjob.worker set lease_s = 1 where worker_id = "
+                  "(select worker_id from qgjob.batch where batch_id = %s) returning 1", lease)  # fmt: skip
+
+    def move_clock(self, seconds: float) -> None:
+        """For this session only."""
+        self.rows("select set_config('qgjob.now', (qgjob.now() + make_interval(secs => %s))::text, false)", seconds)
+
+    def statuses(self, job_ids: Sequence[int]) -> list[str]:
+        return [self.job(job_id).status for job_id in job_ids]

@@ -1,0 +1,84 @@
+"""API and worker processes for a test, and the CLI as a process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from qgjob.children import Child, wait_until
+from qgjob.postgres import free_port
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+READY_S = 60
+
+
+class Services:
+    def __init__(self, database_url: str, folder: Path) -> None:
+        self.database_url = database_url
+        self._folder = folder
+        self._stack = ExitStack()
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self, name: str, *argv: str, **environment: str) -> Child:
+        """A Python module of the checkout as a process."""
+        child = Child(
+            name,
+            [sys.executable, "-m", *argv],
+            log=self._folder / f"{name}.log",
+            env=os.environ | {"QGJOB_DATABASE_URL": self.database_url} | environment,
+            cwd=CHECKOUT,
+        )
+        self._stack.callback(child.stop, (signal.SIGTERM, 10))
+        return child
+
+    def api(self, name: str = "api", **environment: str) -> str:
+        """The URL of a new API process that is ready; the CLI uses the first."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        child = self.start(name, "api", "--port", str(port), **environment)
+        assert wait_until(lambda: not child.running or answers(f"{url}/health"), READY_S), child.last_lines()
+        assert child.running, child.last_lines()
+        self.url = self.url or url
+        return url
+
+    def worker(self, name: str = "worker", *options: str, **environment: str) -> Child:
+        """A worker with simulated devices that has registered."""
+        child = self.start(name, "worker", "--name", name, *options, **environment)
+        assert wait_until(lambda: not child.running or " drives " in child.last_lines(100), READY_S), child.last_lines()
+        return child
+
+    def qgjob(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the CLI against the API."""
+        settings = {"QGJOB_SERVER_URL": self.url, "COLUMNS": "200"} | environment
+        return subprocess.run(
+            [sys.executable, "-m", "qgjob", *argv],
+            env=os.environ | settings,
+            cwd=CHECKOUT / "tests" / "samples",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=60) as answer:
+            return json.load(answer)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
