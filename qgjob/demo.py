@@ -39,7 +39,7 @@ def _run(talk: Console) -> int:
         with talk.status("starting PostgreSQL") as status:
 
             def say(line: str) -> None:
-                if line.startswith("note:"):
+                if line.startswith("note:") or not talk.is_terminal:
                     talk.print(line, style="dim", markup=False)
                 status.update(line)
 
@@ -47,6 +47,8 @@ def _run(talk: Console) -> int:
             database_url, server = stack.enter_context(database)
             running = services.running(database_url, port=0, logs=folder / "logs", say=say)
             service = stack.enter_context(running)
+        if not talk.is_terminal:
+            talk.print(f"running the samples of {' and '.join(BUILDS)}", style="dim")
         submissions = {build: _submit(service, build, folder, stack) for build in BUILDS}
         with httpx.Client(base_url=service.url, timeout=10, trust_env=False) as client:
             _follow(client, service, server, submissions, talk)
@@ -58,7 +60,7 @@ def _run(talk: Console) -> int:
                         markup=False,
                     )
                     return BUG
-            runs = sorted(_runs(client), key=lambda run: run.run_id)
+            runs = sorted(_runs(client), key=lambda run: run.app_version_id)
             jobs = {run.run_id: _jobs(client, run) for run in runs}
     _report(runs, jobs, Console(highlight=False))
     return 0
@@ -135,8 +137,9 @@ def _report(runs: Sequence[Run], jobs: Mapping[int, list[Job]], out: Console) ->
     qgjob = _typed()
     submit = f"submit --org-id={ORG} --app-version-id={BUILDS[0]} --test=tests/login.spec.js --wait"
     out.print("\nNext:")
-    for arguments, why in (("dev", "the same, left running"), (submit, "in another terminal"), ("stats", "")):
-        out.print(f"  {qgjob} {arguments}", f"[dim] # {why}" if why else "", soft_wrap=True)
+    out.print(f"  {qgjob} dev  [dim]# the same, left running; then, in another terminal:", soft_wrap=True)
+    out.print(f"  {qgjob} {submit}", soft_wrap=True)
+    out.print(f"  {qgjob} stats", soft_wrap=True)
 
 
 def _name(word: str, colour: str, jobs: Iterable[Job], out: Console) -> None:
