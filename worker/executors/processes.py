@@ -10,9 +10,11 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from qgjob.children import dies_with_owner
 from worker.executors import Batch, BatchJob, ConfigError
 
 # What tools need to work at all. Never the worker's own secrets: a test is code of a tenant.
@@ -130,6 +132,8 @@ async def started(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> 
                 stdout=write_end,
                 stderr=write_end,
                 start_new_session=True,
+                # A worker that is killed must not leave a test running on a device that others will be given.
+                preexec_fn=dies_with_owner(signal.SIGKILL) if sys.platform == "linux" else None,
             )
         except BaseException:
             pipe.close()
