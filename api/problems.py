@@ -52,6 +52,8 @@ def from_database(request: AnyRequest, error: psycopg.Error) -> Response[Any]:
 def from_validation(request: AnyRequest, error: ValidationException) -> Response[Any]:
     first: Any = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
     field, message = first.get("key"), str(first.get("message") or error.detail)
+    if message == "'data'":  # how the framework says that there is no body
+        message = "The request needs a JSON body."
     if field == "data":  # the body as a whole; msgspec names what is missing or unknown in it between backticks
         named = re.search("`([^`]+)`", message)
         field = named[1] if named else None

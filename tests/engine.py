@@ -35,7 +35,7 @@ class Engine:
             yield engine
 
     def rows(self, query: str, *args: object) -> list[Any]:
-        return self.connection.execute(query.encode(), args).fetchall()
+        return self.connection.execute(query.encode(), args or None).fetchall()
 
     def row(self, query: str, *args: object) -> Any:
         found = self.rows(query, *args)

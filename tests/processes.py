@@ -14,12 +14,14 @@ from qgjob.children import Child, wait_until
 from qgjob.postgres import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+SAMPLES = CHECKOUT / "tests" / "samples"
 READY_S = 60
 
 
 class Services:
     def __init__(self, database_url: str, folder: Path) -> None:
         self.database_url = database_url
+        self.project = SAMPLES
         self._folder = folder
         self._stack = ExitStack()
         self.url = ""
@@ -65,7 +67,7 @@ class Services:
         return subprocess.run(
             [sys.executable, "-m", "qgjob", *argv],
             env=os.environ | settings,
-            cwd=CHECKOUT / "tests" / "samples",
+            cwd=self.project,
             capture_output=True,
             text=True,
             timeout=120,

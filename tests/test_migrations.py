@@ -1,0 +1,80 @@
+"""alembic upgrade head: on an empty database, again, by several at once; and what services say to a wrong database."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from conftest import CHECKOUT, url_of
+
+
+@pytest.fixture
+def empty_url(empty_database: psycopg.Connection[Any]) -> Iterator[str]:
+    return url_of(empty_database.info.dbname)  # type: ignore[return-value]
+
+
+def python(*argv: str, url: str | None) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "QGJOB_DATABASE_URL"}
+    if url is not None:
+        environment["QGJOB_DATABASE_URL"] = url
+    return subprocess.Popen(
+        [sys.executable, "-m", *argv], cwd=CHECKOUT, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def test_several_migrators_at_once_on_an_empty_database(empty_url: str) -> None:
+    migrators = [python("alembic", "upgrade", "head", url=empty_url) for _ in range(4)]
+    for migrator in migrators:
+        output, _ = migrator.communicate(timeout=60)
+        assert migrator.returncode == 0, output
+    with psycopg.connect(empty_url) as connection:
+        assert connection.execute("select count(*) from qgjob.alembic_version").fetchone() == (1,)
+        assert connection.execute("select total from qgjob.submit_run('a', 'v', '[{\"test_path\": \"x\"}]')").fetchone()
+
+
+def test_migrating_again_changes_nothing(database_url: str) -> None:
+    fingerprint = (
+        "select array_agg((oid, xmin::text) order by oid)::text from pg_proc where pronamespace = 'qgjob'::regnamespace"
+    )
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        before = connection.execute(fingerprint).fetchone()
+        again = python("alembic", "upgrade", "head", url=database_url)
+        again.communicate(timeout=60)
+        assert again.returncode == 0
+        assert connection.execute(fingerprint).fetchone() == before
+
+
+@pytest.mark.parametrize("service", ["api", "worker", "alembic"])
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (None, "set QGJOB_DATABASE_URL"),
+        ("not a url", "QGJOB_DATABASE_URL"),
+        ("postgresql://nobody@127.0.0.1:9/none", "127.0.0.1"),
+        ("no such database", "does not exist"),
+        ("no schema", "run: alembic upgrade head"),
+        ("old schema", "run: alembic upgrade head"),
+    ],
+)
+def test_a_wrong_database_is_one_clear_sentence(empty_url: str, service: str, url: str | None, words: str) -> None:
+    if url in ("no schema", "old schema"):
+        if service == "alembic":
+            pytest.skip("that is what alembic is for")
+        if url == "old schema":
+            with psycopg.connect(empty_url) as connection:
+                connection.execute("create schema qgjob")
+                connection.execute("create table qgjob.alembic_version as select '0000' as version_num")
+        url = empty_url
+    elif url == "no such database":
+        url = empty_url + "x"
+    argv = {"api": ["api", "--port", "0"], "worker": ["worker"], "alembic": ["alembic", "upgrade", "head"]}[service]
+    process = python(*argv, url=url)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert words in output
+    assert "Traceback" not in output
+    assert "error: " in output

@@ -1,0 +1,62 @@
+"""The whole database on one page, reviewed with every change: tests/schema.txt. UPDATE_SCHEMA=1 writes it anew."""
+
+import os
+from pathlib import Path
+
+from engine import Engine
+from processes import CHECKOUT
+
+PAGE = Path(__file__).with_name("schema.txt")
+
+COLUMNS = """
+  select table_schema || '.' || table_name as relation,
+    format('%s %s%s', column_name, data_type, case when is_nullable = 'NO' then ' not null' else '' end) as line
+  from information_schema.columns where table_schema in ('qgjob', 'reporting') order by 1, ordinal_position
+"""
+CONSTRAINTS = """
+  select conrelid::regclass::text as relation, format('%s: %s', conname, pg_get_constraintdef(oid)) as line
+  from pg_constraint
+  where connamespace = 'qgjob'::regnamespace and conrelid <> 0 and contype <> 'n'  -- 18 stores not null there
+  order by 1, conname
+"""
+INDEXES = """
+  select format('%s.%s', schemaname, tablename) as relation, replace(indexdef, 'CREATE ', '') as line
+  from pg_indexes where schemaname = 'qgjob' order by 1, indexname
+"""
+FUNCTIONS = """
+  select format('%s(%s) -> %s', proname, pg_get_function_arguments(oid), pg_get_function_result(oid)) as line
+  from pg_proc where pronamespace = 'qgjob'::regnamespace order by proname
+"""
+
+
+def page(engine: Engine) -> str:
+    lines: list[str] = []
+    for title, query in (("tables and views", COLUMNS), ("constraints", CONSTRAINTS), ("indexes", INDEXES)):
+        lines += ["", f"# {title}"]
+        relation = None
+        for row in engine.rows(query):
+            if row.relation != relation:
+                relation = row.relation
+                lines += ["", relation]
+            lines.append(f"  {row.line}")
+    lines += ["", "# functions", "", *(row.line for row in engine.rows(FUNCTIONS))]
+    return "\n".join(line for line in lines).lstrip() + "\n"
+
+
+def test_the_page_shows_the_database(engine: Engine) -> None:
+    if "UPDATE_SCHEMA" in os.environ:
+        PAGE.write_text(page(engine))
+    assert page(engine) == PAGE.read_text(), "run UPDATE_SCHEMA=1 pytest tests/test_schema.py and review the difference"
+
+
+def test_every_function_is_in_the_file_of_its_name(engine: Engine) -> None:
+    in_tables = {"is_name", "is_test_path", "keep_history"}  # constraints and triggers need them
+    functions = {row.proname for row in engine.rows(
+        "select proname from pg_proc where pronamespace = 'qgjob'::regnamespace")} - in_tables  # fmt: skip
+    files = {path.stem for path in (CHECKOUT / "sql").glob("*/*.sql") if path.parent.name != "reporting"}
+    assert functions == files
+
+
+def test_every_file_begins_by_saying_what_its_object_is_for() -> None:
+    for path in (CHECKOUT / "sql").glob("*/*.sql"):
+        assert path.read_text().startswith("-- "), path
