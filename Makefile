@@ -7,7 +7,7 @@ demo dev: .venv/installed
 	@$(BIN)/qgjob $@
 
 test: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4
 
 lint: .venv/installed
 	$(BIN)/ruff check
