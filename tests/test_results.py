@@ -203,7 +203,14 @@ def test_a_job_that_does_not_exist_is_told_as_such(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [("completed", "test"), ("failed", None), ("failed", "flaky"), ("cancelled", "test"), ("pending", None), (None, None)],
+    [
+        ("completed", "test"),
+        ("failed", None),
+        ("failed", "flaky"),
+        ("cancelled", "test"),
+        ("pending", None),
+        (None, None),
+    ],
 )
 def test_a_result_is_well_formed(engine: Engine, status: str, kind: str | None) -> None:
     (job_id,) = engine.submit("a.js").job_ids
