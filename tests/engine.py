@@ -116,6 +116,9 @@ class Engine:
         self.rows("update qgjob.worker set lease_s = 1 where worker_id = "
                   "(select worker_id from qgjob.batch where batch_id = %s) returning 1", lease)  # fmt: skip
         self.mark("1 hour")
+        self.rows(  # and neither is a grace after its start
+            "select pg_sleep(extract(epoch from pg_postmaster_start_time() + interval '1 s' - clock_timestamp()))"
+        )
 
     def mark(self, ago: str) -> None:
         """As if the housekeeping had first run that long ago: no grace after a crash of PostgreSQL is left."""
