@@ -253,3 +253,12 @@ def test_a_group_with_nothing_pending_is_no_longer_looked_at(engine: Engine) -> 
     engine.submit("a.js")
     engine.claim(engine.drive())
     assert engine.value("select head_priority from qgjob.job_group") is None
+
+
+def test_a_joined_job_that_goes_back_has_the_higher_priority(engine: Engine) -> None:
+    first = engine.submit({"test_path": "a.js", "priority": "low"})
+    batch = engine.claim(engine.drive())
+    engine.submit({"test_path": "a.js", "priority": "urgent"})
+    engine.release(batch.lease)
+    assert engine.job(first.job_ids[0]).priority == "urgent"
+    assert engine.value("select head_priority from qgjob.job_group") == 3
