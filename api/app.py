@@ -31,11 +31,12 @@ class Housekept(Struct):
 async def housekeep(db: sql.Database) -> None:
     """Whoever is up does it; the function itself lets only one at a time."""
     while True:
+        more = False
         try:
-            await sql.one(db, Housekept, "housekeep")
+            more = (await sql.one(db, Housekept, "housekeep")).submitted > 0
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("housekeeping: %s", str(error).strip())
-        await asyncio.sleep(1)
+        await asyncio.sleep(0 if more else 1)
 
 
 def create_app(database_url: str, listen_url: str | None, pool_size: int = 10) -> Litestar:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import psycopg
+import pytest
 from psycopg.rows import namedtuple_row
 from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb
@@ -15,6 +16,14 @@ class Driver(NamedTuple):
 
     worker_id: int
     device_id: int
+
+
+@contextmanager
+def refused(constraint: str) -> Iterator[None]:
+    """What happens inside is refused, by the rule of that name."""
+    with pytest.raises(psycopg.Error) as refusal:
+        yield
+    assert refusal.value.diag.constraint_name == constraint, refusal.value
 
 
 class Engine:
@@ -69,8 +78,13 @@ class Engine:
     def start(self, lease: int, job_id: int) -> str:
         return str(self.call("start_job", lease=lease, job_id=job_id).decision)
 
-    def finish(self, lease: int, job_id: int, status: str = "completed", kind: str | None = None) -> Any:
-        return self.call("finish_job", lease=lease, job_id=job_id, status=status, failure_kind=kind)
+    def finish(
+        self, lease: int, job_id: int, status: str = "completed", kind: str | None = None, **options: Any
+    ) -> Any:
+        return self.call("finish_job", lease=lease, job_id=job_id, status=status, failure_kind=kind, **options)
+
+    def release(self, lease: int, reason: str = "done") -> None:
+        self.call("release_batch", lease=lease, reason=reason)
 
     def run_job(self, lease: int, job_id: int, status: str = "completed", kind: str | None = None) -> Any:
         self.start(lease, job_id)
@@ -101,10 +115,26 @@ class Engine:
         )
         self.rows("update qgjob.worker set lease_s = 1 where worker_id = "
                   "(select worker_id from qgjob.batch where batch_id = %s) returning 1", lease)  # fmt: skip
+        self.mark("1 hour")
+        self.rows(  # and neither is a grace after its start
+            "select pg_sleep(extract(epoch from pg_postmaster_start_time() + interval '1 s' - clock_timestamp()))"
+        )
+
+    def mark(self, ago: str) -> None:
+        """As if the housekeeping had first run that long ago: no grace after a crash of PostgreSQL is left."""
+        self.rows(
+            "insert into qgjob.crash_marker (written_at) values (qgjob.now() - %s::interval) "
+            "on conflict (only_row) do update set written_at = excluded.written_at returning 1",
+            ago,
+        )
 
     def move_clock(self, seconds: float) -> None:
         """For this session only."""
         self.rows("select set_config('qgjob.now', (qgjob.now() + make_interval(secs => %s))::text, false)", seconds)
+
+    def counts(self, run_id: int) -> tuple[int, bool]:
+        """How many jobs the run waits for, and whether it has ended."""
+        return tuple(self.row("select remaining, finished_at is not null from qgjob.run where run_id = %s", run_id))
 
     def statuses(self, job_ids: Sequence[int]) -> list[str]:
         return [self.job(job_id).status for job_id in job_ids]

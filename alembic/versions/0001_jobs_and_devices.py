@@ -181,7 +181,7 @@ def upgrade() -> None:
         create index jobs_of_batch on qgjob.job (batch_id) where batch_id is not null;
         create index jobs_of_org on qgjob.job (org_id, job_id desc);
         create unique index job_is_waited_for_once on qgjob.job (group_id, test_path)
-          where dedupe and finished_at is null;
+          where dedupe and finished_at is null and cancel_requested_at is null;
 
         create table qgjob.run_job (
           run_id bigint not null references qgjob.run,

@@ -6,6 +6,7 @@ declare
   v_now timestamptz := qgjob.now();
   v_jobs bigint[];
   v_shared bigint[];
+  v_run qgjob.run;
 begin
   perform from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id);
   if not found then
@@ -25,8 +26,19 @@ begin
   update qgjob.run set cancelled_at = coalesce(cancelled_at, v_now) where run_id = p_run_id and finished_at is null;
   return next qgjob.cancel_jobs(array(select id from unnest(v_jobs) as id where id <> all (v_shared)));
 
-  update qgjob.run_job set abandoned = true where run_id = p_run_id and job_id = any (v_shared);
+  -- Not what the same call, made twice, has abandoned while this one waited.
+  with abandoned as (
+    update qgjob.run_job set abandoned = true
+    where run_id = p_run_id and job_id = any (v_shared) and not run_job.abandoned
+    returning job_id
+  )
+  select coalesce(array_agg(job_id), '{}') into v_shared from abandoned;
   update qgjob.run set remaining = remaining - cardinality(v_shared),
     finished_at = case when remaining = cardinality(v_shared) then v_now end
-  where run_id = p_run_id and cardinality(v_shared) > 0;
+  where run_id = p_run_id and cardinality(v_shared) > 0
+  returning * into v_run;
+  if v_run.finished_at is not null then
+    perform qgjob.emit('run.finished', jsonb_build_object('org_id', v_run.org_id, 'run_id', p_run_id));
+  end if;
+  perform qgjob.announce(v_shared);
 end $$;

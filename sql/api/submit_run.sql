@@ -1,5 +1,5 @@
--- Accept jobs as one run, in one transaction. A job that is already waited for (same group, same test_path, unfinished)
--- is joined instead of created; an idempotency key that was used before is answered as it was the first time.
+-- Accept jobs as one run, in one transaction. A job that is already waited for (same group, same test_path, neither
+-- finished nor being cancelled) is joined instead of created; an idempotency key that was used before is answered as it was the first time.
 --
 -- Order of locks: the run (its own), groups by id (key share), jobs by (group, test_path). Two submissions of the same
 -- jobs therefore wait for each other and never deadlock.
@@ -67,7 +67,7 @@ begin
       overriding system value
       select job_id, p_org_id, group_id, test_path, priority, retries, timeout_s, dedupe, v_now from unnest(v_wanted)
       order by group_id, test_path
-      on conflict (group_id, test_path) where dedupe and finished_at is null do nothing
+      on conflict (group_id, test_path) where dedupe and finished_at is null and cancel_requested_at is null do nothing
       returning job_id
     )
     select coalesce(array_agg(job_id), '{}') into v_new from created;
@@ -80,13 +80,13 @@ begin
       select job.job_id, wanted.priority
       from unnest(v_wanted) as wanted
       join qgjob.job on job.group_id = wanted.group_id and job.test_path = wanted.test_path
-        and job.dedupe and job.finished_at is null
+        and job.dedupe and job.finished_at is null and job.cancel_requested_at is null
       order by job.job_id
       for no key update of job
     ), raised as (
       update qgjob.job set priority = waiting.priority, version = version + 1
       from waiting
-      where job.job_id = waiting.job_id and job.priority < waiting.priority and job.status = 'pending'
+      where job.job_id = waiting.job_id and job.priority < waiting.priority
     )
     select coalesce(array_agg(job_id), '{}') into v_new from waiting;
     v_joined := v_joined || v_new;

@@ -28,5 +28,8 @@ begin
     where job.job_id = any (v_stopping)));
   perform qgjob.emit('job.cancelled', jsonb_build_object('org_id', org_id, 'job_id', job_id))
   from qgjob.job where job_id = any (v_ended);
+  -- Nobody may come for these groups to find them empty.
+  perform qgjob.lower_head(group_id)
+  from (select distinct group_id from qgjob.job where job_id = any (v_ended)) as emptied;
   return (cardinality(v_ended), cardinality(v_stopping))::qgjob.cancellation;
 end $$;

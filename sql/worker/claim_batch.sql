@@ -37,7 +37,7 @@ begin
       raise exception using errcode = 'QJ409', constraint = 'device_holds_one_live_batch',
         message = format('Device %s has not released its batch %s.', v_device.name, v_live.batch_id);
     end if;
-    perform qgjob.end_batch(v_live.batch_id, 'expired');
+    perform qgjob.end_batches(array[v_live.batch_id], 'expired');
     select * into v_device from qgjob.device where device_id = p_device_id;
   end if;
   if v_worker.draining then

@@ -1,8 +1,10 @@
 -- The worker leaves: its batches are given back and its devices are free for another. May be repeated.
 create or replace function qgjob.end_worker(p_worker_id bigint) returns void language plpgsql volatile as $$
 begin
-  perform qgjob.end_batch(batch_id, 'drained')
-  from qgjob.batch where worker_id = p_worker_id and ended_at is null;
+  -- The devices first: from then on the worker claims nothing more.
+  perform from qgjob.device where worker_id = p_worker_id order by device_id for no key update;
   update qgjob.device set worker_id = null, waiting = false where worker_id = p_worker_id;
+  perform qgjob.end_batches(
+    array(select batch_id from qgjob.batch where worker_id = p_worker_id and ended_at is null), 'drained');
   update qgjob.worker set ended_at = coalesce(ended_at, qgjob.now()) where worker_id = p_worker_id;
 end $$;

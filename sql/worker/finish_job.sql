@@ -17,8 +17,8 @@ declare
   v_earlier qgjob.attempt;
   v_next text;
 begin
-  if p_status not in ('completed', 'failed', 'cancelled') or (p_status = 'failed') <> (p_failure_kind is not null)
-      or p_failure_kind not in ('test', 'timeout', 'infrastructure') then
+  if p_status is null or p_status not in ('completed', 'failed', 'cancelled')
+      or (p_status = 'failed') <> (p_failure_kind is not null) or p_failure_kind not in ('test', 'timeout', 'infrastructure') then
     raise exception using errcode = 'QJ422', constraint = 'a_failure_has_a_kind', column = 'status',
       message = 'A result is completed, cancelled, or failed with a failure_kind of test, timeout or infrastructure.';
   end if;
@@ -26,7 +26,7 @@ begin
   if v_job.job_id is null then
     raise exception using errcode = 'QJ404', constraint = 'job_exists', message = format('There is no job %s.', p_job_id);
   end if;
-  if v_job.batch_id is distinct from p_lease then
+  if p_lease is null or v_job.batch_id is distinct from p_lease then
     select * into v_earlier from qgjob.attempt where job_id = p_job_id and batch_id = p_lease;
     if (v_earlier.status, v_earlier.failure_kind) is not distinct from (p_status, p_failure_kind) then
       return query select v_job.status, false;

@@ -7,13 +7,13 @@ declare
   v_now timestamptz := qgjob.now();
   v_leases bigint[];
 begin
+  -- Batches by id and before the worker, as everywhere.
+  v_leases := array(
+    select batch_id from qgjob.batch where worker_id = p_worker_id and ended_at is null
+    order by batch_id for no key update);
+  update qgjob.batch set expires_at = v_now + make_interval(secs => v_worker.lease_s)
+  where batch_id = any (v_leases);
   update qgjob.worker set seen_at = v_now where worker_id = p_worker_id;
-  with renewed as (
-    update qgjob.batch set expires_at = v_now + make_interval(secs => v_worker.lease_s)
-    where worker_id = p_worker_id and ended_at is null
-    returning batch_id
-  )
-  select coalesce(array_agg(batch_id), '{}') into v_leases from renewed;
   return query select v_worker.draining, v_leases, array(
     select job_id from qgjob.job where batch_id = any (v_leases) and cancel_requested_at is not null);
 end $$;

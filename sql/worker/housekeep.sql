@@ -1,9 +1,10 @@
 -- What has to happen without anyone asking. Every API and worker process calls it about once a second; one at a time does
--- the work, and the others are answered at once.
+-- the work, and the others are answered at once. Where `submitted` is not 0 there may be more: call again.
 create or replace function qgjob.housekeep() returns table (expired integer, submitted integer)
 language plpgsql volatile as $$
 declare
   v_now timestamptz := qgjob.now();
+  v_expired integer;
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('qgjob.housekeep', 0)) then
     return query select 0, 0;
@@ -12,10 +13,20 @@ begin
   -- An empty marker: PostgreSQL has just crashed. One in the future: the clock went back.
   insert into qgjob.crash_marker (written_at) values (v_now)
   on conflict (only_row) do update set written_at = v_now where crash_marker.written_at > v_now;
-  -- Leases granted before the clock went back must not outlive it.
+  v_expired := qgjob.expire_batches();
+  if v_expired > 0 then
+    -- A submission takes locks in an order of its own: not in a transaction that holds others.
+    return query select v_expired, 0;
+    return;
+  end if;
+  -- Nothing that was written before the clock went back may outlive it.
+  update qgjob.worker set seen_at = v_now where worker_id in (
+    select worker_id from qgjob.worker where ended_at is null and seen_at > v_now for no key update skip locked);
   update qgjob.batch set expires_at = v_now + make_interval(secs => worker.lease_s)
   from qgjob.worker
-  where batch.worker_id = worker.worker_id and batch.ended_at is null
-    and batch.expires_at > v_now + make_interval(secs => worker.lease_s + 5);
-  return query select qgjob.expire_batches(), qgjob.take_submissions();
+  where worker.worker_id = batch.worker_id and batch_id in (
+    select batch_id from qgjob.batch join qgjob.worker using (worker_id)
+    where batch.ended_at is null and batch.expires_at > v_now + make_interval(secs => worker.lease_s + 5)
+    for no key update of batch skip locked);
+  return query select 0, qgjob.take_submissions();
 end $$;

@@ -33,8 +33,12 @@ begin
       message = format('Device %s is driven by another worker that is alive.', p_name),
       hint = 'Stop that worker, or wait until its lease has run out.';
   end if;
-  perform qgjob.end_batch(batch_id, 'replaced') from qgjob.batch
-  where batch.device_id = v_device.device_id and ended_at is null and v_device.worker_id <> p_worker_id;
+  if v_device.worker_id is distinct from p_worker_id then
+    perform qgjob.end_batches(
+      array(select batch_id from qgjob.batch where batch.device_id = v_device.device_id and ended_at is null), 'replaced');
+    -- It was out of sight: nobody knows what it holds.
+    update qgjob.device set installed_build = null, installed_at = null where device.device_id = v_device.device_id;
+  end if;
 
   return query
   update qgjob.device set worker_id = p_worker_id, target = p_target, labels = p_labels

@@ -11,7 +11,7 @@ begin
   if p_name is null or length(p_name) not between 1 and 128 then
     raise exception using errcode = 'QJ422', constraint = 'worker_name_is_short', column = 'name',
       message = 'The name of a worker has 1 to 128 characters.';
-  elsif p_lease_s not between 1 and 3600 then
+  elsif p_lease_s is null or p_lease_s not between 1 and 3600 then
     raise exception using errcode = 'QJ422', constraint = 'lease_in_range', column = 'lease_s',
       message = 'A lease is 1 to 3600 seconds long.';
   end if;

@@ -9,5 +9,5 @@ begin
   if not exists (select from qgjob.batch where batch_id = p_lease) then
     perform qgjob.refuse_lease(p_lease);
   end if;
-  perform qgjob.end_batch(p_lease, p_reason, p_message);
+  perform qgjob.end_batches(array[p_lease], p_reason, p_message);
 end $$;

@@ -8,7 +8,7 @@ begin
   if v_job.status = 'cancelled' then
     return query select 'skip';
     return;
-  elsif v_job.batch_id is distinct from p_lease then
+  elsif p_lease is null or v_job.batch_id is distinct from p_lease then
     perform qgjob.refuse_lease(p_lease);
   end if;
   if v_job.status = 'queued' then

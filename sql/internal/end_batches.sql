@@ -1,0 +1,84 @@
+-- End live batches and give their unfinished jobs back to their groups at once. Those that have ended already stay so.
+--   done, drained        the worker gives back what it did not finish: no attempt is counted
+--   unprepared           the build could not be installed or the session not opened: a loss for every job of the batch
+--   expired, replaced    the worker was lost: a loss for the job that was running
+-- A loss is an attempt that ended as failed/infrastructure. Three are taken up again, the fourth ends the job.
+--
+-- Order of locks, each kind once and by id, so that many batches can be ended at a time: devices, batches, jobs, runs,
+-- groups.
+create or replace function qgjob.end_batches(p_batch_ids bigint[], p_reason text, p_message text default null)
+returns void language plpgsql volatile as $$
+declare
+  v_now timestamptz := qgjob.now();
+  v_batches bigint[];
+  v_jobs bigint[];
+  v_lost bigint[];
+  v_final bigint[];
+begin
+  perform from qgjob.device
+  where device_id in (select device_id from qgjob.batch where batch_id = any (p_batch_ids))
+  order by device_id for no key update;
+  v_batches := array(
+    select batch_id from qgjob.batch where batch_id = any (p_batch_ids) and ended_at is null
+    order by batch_id for no key update);
+  if v_batches = '{}' then
+    return;
+  end if;
+  update qgjob.batch set ended_at = v_now, end_reason = p_reason where batch_id = any (v_batches);
+  if p_reason in ('unprepared', 'expired', 'replaced') then
+    update qgjob.device set installed_build = null, installed_at = null
+    where device_id in (select device_id from qgjob.batch where batch_id = any (v_batches));
+  end if;
+
+  v_jobs := array(select job_id from qgjob.job where batch_id = any (v_batches) order by job_id for no key update);
+
+  with lost as (
+    update qgjob.job set attempts = attempts + 1, losses = losses + 1
+    where job_id = any (v_jobs) and cancel_requested_at is null and (p_reason = 'unprepared'
+      or (p_reason in ('expired', 'replaced') and status = 'running'))
+    returning job_id, attempts, org_id, batch_id, started_at
+  ), recorded as (
+    insert into qgjob.attempt
+      (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, started_at, ended_at)
+    select lost.job_id, lost.attempts, lost.org_id, lost.batch_id, 'failed', 'infrastructure',
+      coalesce(p_message, format('Worker %s was lost while %s ran this job.', worker.name, device.name)),
+      '[]', '', coalesce(lost.started_at, v_now), v_now
+    from lost
+    join qgjob.batch using (batch_id)
+    join qgjob.device using (device_id)
+    join qgjob.worker on worker.worker_id = batch.worker_id
+    returning job_id
+  )
+  select coalesce(array_agg(job_id), '{}') into v_lost from recorded;
+
+  perform qgjob.emit('batch.ended', jsonb_build_object('org_id', batch.org_id, 'batch_id', batch_id,
+    'device', device.name, 'reason', p_reason, 'returned', (
+      select count(*) from qgjob.job
+      where job.batch_id = batch.batch_id and cancel_requested_at is null and losses <= 3)))
+  from qgjob.batch join qgjob.device using (device_id) where batch_id = any (v_batches);
+
+  with ended as (
+    update qgjob.job set
+      version = version + 1, batch_id = null,
+      status = case when cancel_requested_at is not null then 'cancelled' when losses > 3 then 'failed' else 'pending' end,
+      failure_kind = case when cancel_requested_at is null and losses > 3 then 'infrastructure' end,
+      message = case when cancel_requested_at is null and losses > 3
+        then coalesce(p_message, format('The job''s worker was lost %s times.', losses)) else message end,
+      started_at = case when cancel_requested_at is not null or losses > 3 then started_at end,
+      finished_at = case when cancel_requested_at is not null or losses > 3 then v_now end
+    where job_id = any (v_jobs)
+    returning job_id, finished_at
+  )
+  select coalesce(array_agg(job_id), '{}') into v_final from ended where finished_at is not null;
+
+  perform qgjob.settle_runs(v_final);
+  perform qgjob.raise_heads(v_jobs);
+  perform qgjob.announce(v_jobs);
+  perform qgjob.emit('job.' || case when status = 'pending' then 'retried' else status end,
+    jsonb_build_object('org_id', org_id, 'job_id', job_id,
+      'failure_kind', case when status <> 'cancelled' then 'infrastructure' end))
+  from qgjob.job where job_id = any (v_lost || v_final) group by job_id;
+  perform qgjob.wake_devices(array(
+    select distinct target from qgjob.job_group join qgjob.job using (group_id)
+    where job_id = any (v_jobs) and status = 'pending'));
+end $$;

@@ -1,0 +1,264 @@
+"""Which device gets which jobs, and when it installs."""
+
+from engine import Driver, Engine, refused
+
+
+def paths(batch: object) -> list[str]:
+    return [job["test_path"] for job in batch.jobs]  # type: ignore[attr-defined]
+
+
+def test_a_group_runs_on_one_installation(engine: Engine) -> None:
+    engine.submit(*(f"{number}.js" for number in range(7)))
+    driver = engine.drive()
+    installs = []
+    while batch := engine.claim(driver):
+        installs.append(batch.install)
+        engine.call("record_install", lease=batch.lease)
+        for job in batch.jobs:
+            engine.run_job(batch.lease, job["job_id"])
+        engine.release(batch.lease)
+    assert installs == [True, *[False] * (len(installs) - 1)]
+    assert len(installs) > 1
+
+
+def test_a_batch_holds_jobs_of_one_build_target_selector_and_reset(engine: Engine) -> None:
+    engine.submit("a.js", build="v1")
+    engine.submit("a.js", build="v2")
+    engine.submit("a.js", org="globex")
+    engine.submit({"test_path": "a.js", "selector": {"platform": "ios"}})
+    engine.submit({"test_path": "a.js", "reset": "none"})
+    engine.submit({"test_path": "a.js", "target": "device"})
+    driver = engine.drive(platform="ios")
+    seen = []
+    while batch := engine.claim(driver):
+        assert len(batch.jobs) == 1
+        seen.append((batch.org_id, batch.app_version_id, batch.target, str(batch.selector), batch.reset))
+        engine.release(batch.lease, "unprepared")
+    assert len(set(seen)) == 5
+
+
+def test_a_higher_priority_goes_first_and_then_the_older(engine: Engine) -> None:
+    engine.submit("low.js", build="v1", defaults={"priority": "low"})
+    engine.submit("old.js", build="v2")
+    engine.submit("new.js", "newer.js", {"test_path": "first.js", "priority": "urgent"}, build="v3")
+    driver = engine.drive()
+    batches = [engine.claim(driver, max_jobs=1)]
+    while batches[-1]:
+        engine.run_job(batches[-1].lease, batches[-1].jobs[0]["job_id"])
+        engine.release(batches[-1].lease)
+        batches.append(engine.claim(driver, max_jobs=1))
+    assert [paths(batch) for batch in batches[:-1]] == [["first.js"], ["old.js"], ["new.js"], ["newer.js"], ["low.js"]]
+
+
+def test_the_installed_build_goes_before_a_higher_priority(engine: Engine) -> None:
+    engine.submit("a.js", "b.js", build="v1")
+    driver = engine.drive()
+    batch = engine.claim(driver, max_jobs=1)
+    engine.call("record_install", lease=batch.lease)
+    engine.release(batch.lease)
+    engine.submit("c.js", build="v2", defaults={"priority": "urgent"})
+    batch = engine.claim(driver)
+    assert (batch.app_version_id, batch.install) == ("v1", False)
+
+
+def test_a_build_of_another_organisation_is_another_build(engine: Engine) -> None:
+    engine.submit("a.js")
+    driver = engine.drive()
+    batch = engine.claim(driver)
+    engine.call("record_install", lease=batch.lease)
+    engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+    engine.release(batch.lease)
+    engine.submit("a.js", org="globex")
+    assert engine.claim(driver).install
+
+
+def test_a_device_that_held_a_group_for_long_yields_to_one_that_waits(engine: Engine) -> None:
+    engine.submit("a.js", "b.js", "c.js", build="v1")
+    driver = engine.drive()
+    batch = engine.claim(driver, max_jobs=1)
+    engine.call("record_install", lease=batch.lease)
+    engine.release(batch.lease)
+    engine.submit("d.js", build="v2", org="globex")
+    engine.move_clock(20 * 30 - 5)
+    batch = engine.claim(driver, max_jobs=1)
+    assert batch.app_version_id == "v1"
+    engine.release(batch.lease)
+    engine.move_clock(10)
+    assert engine.claim(driver).app_version_id == "v2"
+
+
+def test_a_device_that_held_a_group_for_long_stays_while_nothing_else_waits(engine: Engine) -> None:
+    engine.submit("a.js", "b.js")
+    driver = engine.drive()
+    batch = engine.claim(driver, max_jobs=1)
+    engine.call("record_install", lease=batch.lease)
+    engine.release(batch.lease)
+    engine.move_clock(3600)
+    assert not engine.claim(driver).install
+
+
+def test_a_device_gets_only_what_its_labels_satisfy(engine: Engine) -> None:
+    wanted = {"platform": "ios", "region": "eu"}
+    engine.submit({"test_path": "a.js", "selector": wanted})
+    for name, labels in (("plain", {}), ("half", {"platform": "ios"}), ("other", {"platform": "ios", "region": "us"})):
+        assert engine.claim(engine.drive(name, **labels)) is None
+    batch = engine.claim(engine.drive("right", platform="ios", region="eu", os="18"))
+    assert batch.selector == wanted
+
+
+def test_a_device_gets_only_its_target(engine: Engine) -> None:
+    engine.submit({"test_path": "a.js", "target": "browserstack"})
+    assert engine.claim(engine.drive("emulator", "emulator")) is None
+    assert engine.claim(engine.drive("phone", "device")) is None
+    assert engine.claim(engine.drive("cloud", "browserstack")).target == "browserstack"
+
+
+def test_a_second_device_joins_a_group_only_where_that_is_worth_an_install(engine: Engine) -> None:
+    engine.submit("a.js", "b.js")
+    engine.claim(engine.drive("phone-1"), max_jobs=1)
+    assert engine.claim(engine.drive("phone-2")) is None, "one test of 30 s is not worth an install of 30 s"
+    engine.submit("c.js", "d.js")
+    assert engine.claim(engine.drive("phone-3"), max_jobs=1).install
+    assert engine.claim(engine.drive("phone-4")) is None, "two tests for two devices are not worth a third"
+
+
+def test_a_second_device_takes_an_unserved_group_before_it_joins_one(engine: Engine) -> None:
+    engine.submit(*(f"{number}.js" for number in range(50)), build="v1")
+    engine.submit("z.js", build="v2")
+    assert engine.claim(engine.drive("phone-1")).app_version_id == "v1"
+    assert engine.claim(engine.drive("phone-2")).app_version_id == "v2"
+    assert engine.claim(engine.drive("phone-3")).app_version_id == "v1"
+
+
+def test_batches_shrink_with_what_is_left(engine: Engine) -> None:
+    engine.submit(*(f"{number}.js" for number in range(10)))
+    driver = engine.drive()
+    sizes = []
+    while batch := engine.claim(driver):
+        sizes.append(len(batch.jobs))
+        for job in batch.jobs:
+            engine.run_job(batch.lease, job["job_id"])
+        engine.release(batch.lease)
+    assert sizes == [5, 3, 1, 1]
+
+
+def test_a_batch_is_no_bigger_than_the_device_asks_for(engine: Engine) -> None:
+    engine.submit(*(f"{number}.js" for number in range(100)))
+    assert len(engine.claim(engine.drive("phone-1"), max_jobs=3).jobs) == 3
+    assert len(engine.claim(engine.drive("phone-2")).jobs) == 20
+
+
+def test_jobs_are_handed_out_by_priority_and_age_whatever_the_batch(engine: Engine) -> None:
+    engine.submit(
+        "3.js", "4.js", {"test_path": "1.js", "priority": "urgent"}, {"test_path": "2.js", "priority": "high"}
+    )
+    assert paths(engine.claim(engine.drive("phone-1"))) == ["1.js", "2.js"]
+
+
+def served(engine: Engine, driver: Driver, claims: int) -> list[str]:
+    orgs = []
+    for _ in range(claims):
+        batch = engine.claim(driver, max_jobs=1)
+        orgs.append(batch.org_id)
+        engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+        engine.release(batch.lease)
+    return orgs
+
+
+def test_an_organisation_with_many_groups_does_not_starve_another(engine: Engine) -> None:
+    for number in range(10):
+        engine.submit("a.js", build=f"v{number}", org="big", defaults={"priority": "urgent"})
+    engine.submit("a.js", build="v1", org="small", defaults={"priority": "low"})
+    engine.submit("a.js", build="v2", org="small", defaults={"priority": "low"})
+    assert served(engine, engine.drive(), 4).count("small") == 2
+
+
+def test_the_organisation_with_fewer_devices_at_work_goes_first(engine: Engine) -> None:
+    for number in range(4):
+        engine.submit("a.js", build=f"v{number}", org="big")
+    claimed = [engine.claim(engine.drive(f"phone-{number}")).org_id for number in range(3)]
+    engine.submit("a.js", build="v1", org="small", defaults={"priority": "low"})
+    claimed.append(engine.claim(engine.drive("phone-9")).org_id)
+    assert claimed == ["big", "big", "big", "small"]
+
+
+def test_a_draining_worker_gets_nothing(engine: Engine) -> None:
+    engine.submit("a.js")
+    driver = engine.drive()
+    assert engine.call("drain_worker", worker_id=driver.worker_id).status == "draining"
+    assert engine.claim(driver) is None
+    assert engine.call("heartbeat", worker_id=driver.worker_id).draining
+    assert engine.claim(engine.drive("phone-2"))
+
+
+def test_a_repeated_claim_gets_the_same_batch(engine: Engine) -> None:
+    engine.submit("a.js", "b.js", "c.js")
+    driver = engine.drive()
+    assert engine.claim(driver) == engine.claim(driver)
+    assert engine.value("select count(*) from qgjob.batch") == 1
+
+
+def test_a_repeated_claim_of_what_was_cancelled_meanwhile_is_an_empty_batch(engine: Engine) -> None:
+    run = engine.submit("a.js")
+    driver = engine.drive()
+    engine.claim(driver)
+    engine.call("cancel_run", run_id=run.run_id)
+    assert engine.claim(driver).jobs == []
+
+
+def test_a_device_that_is_at_work_gets_no_second_batch(engine: Engine) -> None:
+    run = engine.submit("a.js", "b.js", "c.js", "d.js")
+    driver = engine.drive()
+    batch = engine.claim(driver)
+    engine.call("record_install", lease=batch.lease)
+    with refused("device_holds_one_live_batch"):
+        engine.claim(driver)
+    engine.release(batch.lease)
+    batch = engine.claim(driver)
+    engine.start(batch.lease, run.job_ids[0])
+    with refused("device_holds_one_live_batch"):
+        engine.claim(driver)
+    engine.finish(batch.lease, run.job_ids[0])
+    with refused("device_holds_one_live_batch"):
+        engine.claim(driver)
+
+
+def test_only_the_worker_that_drives_a_device_claims_for_it(engine: Engine) -> None:
+    engine.submit("a.js")
+    one, other = engine.drive("phone-1"), engine.drive("phone-2")
+    with refused("device_has_one_worker"):
+        engine.claim(Driver(one.worker_id, other.device_id))
+    with refused("device_has_one_worker"):
+        engine.claim(Driver(one.worker_id, 10_000))
+    with refused("worker_exists"):
+        engine.claim(Driver(10_000, one.device_id))
+    engine.call("end_worker", worker_id=one.worker_id)
+    with refused("worker_is_alive"):
+        engine.claim(one)
+
+
+def test_an_idle_device_is_told_of_work_for_its_target_once(engine: Engine) -> None:
+    with engine.another() as listener:
+        listener.connection.execute("listen qgjob_work")
+        assert engine.claim(engine.drive("phone-1")) is None
+        assert engine.claim(engine.drive("phone-2")) is None
+        engine.submit({"test_path": "a.js", "target": "device"})
+        engine.submit("a.js")
+        engine.submit("b.js")
+        listener.connection.execute("select 1")
+        assert [note.payload for note in listener.connection.notifies(timeout=0)] == ["emulator"]
+
+
+def test_a_group_with_nothing_pending_is_no_longer_looked_at(engine: Engine) -> None:
+    engine.submit("a.js")
+    engine.claim(engine.drive())
+    assert engine.value("select head_priority from qgjob.job_group") is None
+
+
+def test_a_joined_job_that_goes_back_has_the_higher_priority(engine: Engine) -> None:
+    first = engine.submit({"test_path": "a.js", "priority": "low"})
+    batch = engine.claim(engine.drive())
+    engine.submit({"test_path": "a.js", "priority": "urgent"})
+    engine.release(batch.lease)
+    assert engine.job(first.job_ids[0]).priority == "urgent"
+    assert engine.value("select head_priority from qgjob.job_group") == 3
