@@ -24,7 +24,11 @@ def upgrade() -> None:
 
         create table qgjob.org (
           org_id text primary key,
+          weight real not null default 1,
+          max_devices integer,
           created_at timestamptz not null,
+          constraint weight_is_positive check (weight > 0),
+          constraint max_devices_is_positive check (max_devices > 0),
           constraint org_id_is_a_name check (qgjob.is_name(org_id))
         );
 
@@ -36,25 +40,65 @@ def upgrade() -> None:
           constraint app_version_id_is_a_name check (qgjob.is_name(app_version_id))
         );
 
-        -- head_priority is an upper bound of the priorities of the group's pending jobs, null only when it has none.
+        -- What one organisation wants of one kind of device. pass counts the device-seconds it was given, divided by its
+        -- weight: the lowest is served next. An inactive lane has no group with pending jobs.
+        create table qgjob.lane (
+          lane_id bigint generated always as identity primary key,
+          org_id text not null references qgjob.org,
+          target text not null,
+          selector jsonb not null,
+          active boolean not null default false,
+          pass double precision not null default 0,
+          constraint lane_is_unique unique (org_id, target, selector),
+          constraint target_is_known check (target in ('emulator', 'device', 'browserstack'))
+        ) with (fillfactor = 50);
+        create index active_lanes on qgjob.lane (target, pass) where active;
+
+        -- How long things take: moving averages of passing runs and of installs, in seconds.
+        create table qgjob.test_timing (
+          org_id text not null,
+          test_path text not null,
+          target text not null,
+          platform text not null,
+          mean_s real,
+          failed_last boolean not null,
+          primary key (org_id, target, platform, test_path)
+        ) with (fillfactor = 70);
+        create table qgjob.install_timing (
+          org_id text not null,
+          target text not null,
+          mean_s real not null,
+          primary key (org_id, target)
+        ) with (fillfactor = 50);
+
+        -- head_priority is an upper bound of the priorities of the group's pending jobs, null only when it has none; head_at
+        -- is since when it waits, rank_at when it should be done if it were alone. devices hold live batches of it.
         create table qgjob.job_group (
           group_id bigint generated always as identity primary key,
           org_id text not null,
           app_version_id text not null,
+          lane_id bigint not null references qgjob.lane,
           target text not null,
           selector jsonb not null,
           reset text not null,
+          build text not null,
+          devices integer not null default 0,
           head_priority smallint,
           head_at timestamptz,
+          rank_at timestamptz,
           created_at timestamptz not null,
           constraint group_is_unique unique (org_id, app_version_id, target, selector, reset),
+          constraint devices_are_counted check (devices >= 0),
           constraint group_has_a_build foreign key (org_id, app_version_id) references qgjob.build,
           constraint target_is_known check (target in ('emulator', 'device', 'browserstack')),
           constraint reset_is_known check (reset in ('reinstall', 'clear', 'restart', 'none')),
-          constraint head_has_a_time check ((head_priority is null) = (head_at is null))
+          constraint head_has_a_time
+            check ((head_priority is null) = (head_at is null) and (head_priority is null) = (rank_at is null))
         ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
-        create index groups_with_pending_jobs on qgjob.job_group (target, head_priority desc, head_at)
+        create index groups_of_lane on qgjob.job_group (lane_id, head_priority desc, (devices > 0), rank_at)
           where head_priority is not null;
+        create index groups_of_build on qgjob.job_group (build, target) where head_priority is not null;
+        create index oldest_groups on qgjob.job_group (target, head_at) where head_priority is not null;
 
         create table qgjob.worker (
           worker_id bigint generated always as identity primary key,
@@ -99,6 +143,7 @@ def upgrade() -> None:
           worker_id bigint not null references qgjob.worker,
           epoch bigint not null,
           install boolean not null,
+          charged_s real not null default 0,
           installed_at timestamptz,
           claimed_at timestamptz not null,
           expires_at timestamptz not null,
@@ -112,7 +157,7 @@ def upgrade() -> None:
         create unique index device_holds_one_live_batch on qgjob.batch (device_id) where ended_at is null;
         create index live_batches_of_worker on qgjob.batch (worker_id) where ended_at is null;
         create index live_batches_of_group on qgjob.batch (group_id) where ended_at is null;
-        create index batches_of_org on qgjob.batch (org_id, batch_id);
+        create index live_batches_of_org on qgjob.batch (org_id) where ended_at is null;
 
         create table qgjob.run (
           run_id bigint generated always as identity primary key,
@@ -146,6 +191,8 @@ def upgrade() -> None:
           retries smallint not null,
           timeout_s integer not null,
           dedupe boolean not null,
+          predicted_s real not null,
+          failed_before boolean not null,
           status text not null default 'pending',
           version integer not null default 1,
           batch_id bigint,
@@ -177,7 +224,8 @@ def upgrade() -> None:
           constraint losses_are_finite check (losses <= 4)
         ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
                 autovacuum_analyze_scale_factor = 0.02);
-        create index pending_jobs_of_group on qgjob.job (group_id, priority desc, job_id) where status = 'pending';
+        create index pending_jobs_of_group
+          on qgjob.job (group_id, priority desc, failed_before desc, predicted_s desc, job_id) where status = 'pending';
         create index jobs_of_batch on qgjob.job (batch_id) where batch_id is not null;
         create index jobs_of_org on qgjob.job (org_id, job_id desc);
         create unique index job_is_waited_for_once on qgjob.job (group_id, test_path)
@@ -237,7 +285,7 @@ def upgrade() -> None:
         );
         create type qgjob.wanted_job as (
           job_id bigint, group_id bigint, test_path text, priority smallint, retries smallint, timeout_s integer,
-          dedupe boolean
+          dedupe boolean, predicted_s real, failed_before boolean
         );
         create type qgjob.submitted as (
           run_id bigint, total integer, deduplicated integer, replayed boolean, job_ids bigint[]

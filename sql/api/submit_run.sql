@@ -1,8 +1,9 @@
 -- Accept jobs as one run, in one transaction. A job that is already waited for (same group, same test_path, neither
--- finished nor being cancelled) is joined instead of created; an idempotency key that was used before is answered as it was the first time.
+-- finished nor being cancelled) is joined instead of created; an idempotency key that was used before is answered as it
+-- was the first time.
 --
--- Order of locks: the run (its own), groups by id (key share), jobs by (group, test_path). Two submissions of the same
--- jobs therefore wait for each other and never deadlock.
+-- Order of locks: the run (its own), groups by id (key share), jobs by (group, test_path), lanes, groups (to raise their
+-- heads). Two submissions of the same jobs therefore wait for each other and never deadlock.
 create or replace function qgjob.submit_run(
   p_org_id text, p_app_version_id text, p_jobs jsonb, p_defaults jsonb default '{}', p_labels jsonb default '{}',
   p_idempotency_key text default null
@@ -40,22 +41,37 @@ begin
     return qgjob.replay_submission(p_org_id, p_idempotency_key, v_hash);
   end if;
 
-  insert into qgjob.job_group (org_id, app_version_id, target, selector, reset, created_at)
-  select distinct p_org_id, p_app_version_id, target, selector, reset, v_now from unnest(v_requests)
-  order by target, selector, reset
+  insert into qgjob.lane (org_id, target, selector)
+  select distinct p_org_id, target, selector from unnest(v_requests) order by target, selector
+  on conflict on constraint lane_is_unique do nothing;
+  insert into qgjob.job_group (org_id, app_version_id, lane_id, target, selector, reset, build, created_at)
+  select distinct p_org_id, p_app_version_id, lane_id, target, selector, request.reset,
+    qgjob.build_identity(p_org_id, p_app_version_id), v_now
+  from unnest(v_requests) as request join qgjob.lane using (target, selector)
+  where lane.org_id = p_org_id
+  order by target, selector, request.reset
   on conflict on constraint group_is_unique do nothing;
 
   -- One row per job to wait for; ids in the order of submission, which is also the order of age.
   v_wanted := array(
-    select (nextval(pg_get_serial_sequence('qgjob.job', 'job_id')), wanted.*)::qgjob.wanted_job
+    select (nextval(pg_get_serial_sequence('qgjob.job', 'job_id')), group_id, test_path, priority, retries, timeout_s,
+      dedupe, predicted_s, failed_before)::qgjob.wanted_job
     from (
-      select job_group.group_id, request.test_path, max(request.priority), max(request.retries), max(request.timeout_s),
-        request.dedupe
+      select job_group.group_id, request.test_path, request.dedupe, max(request.priority) as priority,
+        max(request.retries) as retries, max(request.timeout_s) as timeout_s,
+        coalesce(max(known.mean_s), max(usual.test_s)) as predicted_s,
+        coalesce(bool_or(known.failed_last), false) as failed_before
       from unnest(v_requests) with ordinality as request (
           test_path, target, selector, reset, priority, retries, timeout_s, dedupe, ordinal)
       join qgjob.job_group on job_group.org_id = p_org_id and job_group.app_version_id = p_app_version_id
         and job_group.target = request.target and job_group.selector = request.selector
         and job_group.reset = request.reset
+      join (
+        select target, qgjob.usual_test_s(p_org_id, target) as test_s
+        from (select distinct target from unnest(v_requests)) as targets
+      ) as usual on usual.target = request.target
+      left join qgjob.test_timing as known on known.org_id = p_org_id and known.target = request.target
+        and known.platform = coalesce(request.selector ->> 'platform', '') and known.test_path = request.test_path
       group by job_group.group_id, request.test_path, request.dedupe,
         case when not request.dedupe then request.ordinal end
       order by min(request.ordinal)
@@ -63,9 +79,11 @@ begin
   );
   loop
     with created as (
-      insert into qgjob.job (job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, created_at)
+      insert into qgjob.job (job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
+        failed_before, created_at)
       overriding system value
-      select job_id, p_org_id, group_id, test_path, priority, retries, timeout_s, dedupe, v_now from unnest(v_wanted)
+      select job_id, p_org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s, failed_before, v_now
+      from unnest(v_wanted)
       order by group_id, test_path
       on conflict (group_id, test_path) where dedupe and finished_at is null and cancel_requested_at is null do nothing
       returning job_id

@@ -1,32 +1,51 @@
--- The one place that decides which group a device serves next. In this order:
---   1. a group whose build the device holds already, unless it has held it for 20 installs' time while a group waits that
---      no device serves;
---   2. the organisation with the fewest devices at work, then the one served longest ago;
---   3. inside it the highest priority, then groups that no device serves, then the oldest.
--- A further device joins a group only where its share of the remaining work is worth an install; otherwise it stays as it
--- is and keeps its build warm.
-create or replace function qgjob.choose_group(p_device qgjob.device, p_skip bigint[]) returns bigint
-language sql volatile as $$
-  with candidate as (
-    select job_group.*,
-      qgjob.build_identity(org_id, app_version_id) is not distinct from p_device.installed_build as installed,
-      (select count(*) from qgjob.batch where batch.group_id = job_group.group_id and ended_at is null) as devices,
-      (select count(*) from (
-        select from qgjob.job where job.group_id = job_group.group_id and status = 'pending' limit 1000) as bounded
-      ) as jobs
-    from qgjob.job_group
-    where target = p_device.target and head_priority is not null
-      and p_device.labels @> selector and group_id <> all (p_skip)
-  )
-  select group_id
-  from candidate
-  where installed or devices = 0 or jobs * qgjob.assumed_test_s() / devices > qgjob.assumed_install_s()
-  order by
-    installed and not (
-      p_device.installed_at < qgjob.now() - 20 * make_interval(secs => qgjob.assumed_install_s())
-      and exists (select from candidate as other where not other.installed and other.devices = 0)) desc,
-    (select count(*) from qgjob.batch where batch.org_id = candidate.org_id and ended_at is null),
-    (select max(batch_id) from qgjob.batch where batch.org_id = candidate.org_id) nulls first,
-    head_priority desc, devices > 0, head_at, group_id
-  limit 1
-$$;
+-- The one place that decides which group a device serves next; null: none. In this order:
+--   1. a group whose build the device holds already, unless should_yield;
+--   2. the lane with the lowest pass, which is the organisation that was given the least device time for its weight;
+--   3. in it the highest priority, then groups that no device serves, then the one that would be done first if it were
+--      alone (which is age plus work, so that neither small nor old ones wait for long). A further device joins a group
+--      only where that is_worth_joining.
+-- Returns with the lane locked, so that no two devices are the first of a group. Locked lanes are passed over at first
+-- and waited for only by a transaction that holds no other lane, so claims never deadlock. Lanes that turn out to have
+-- no pending job are put to rest.
+create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
+language plpgsql volatile as $$
+declare
+  v_group qgjob.job_group;
+  v_lane bigint;
+  v_busy bigint;
+  v_locked boolean := false;
+begin
+  select * into v_group from qgjob.job_group
+  where build = p_device.installed_build and target = p_device.target and head_priority is not null
+    and p_device.labels @> selector
+  order by head_priority desc, rank_at limit 1;
+  if found and not qgjob.should_yield(p_device, v_group) then
+    return v_group.group_id;
+  end if;
+
+  for v_lane in
+    select lane_id from qgjob.lane
+    where target = p_device.target and active and p_device.labels @> selector order by pass, lane_id
+  loop
+    if qgjob.best_group(v_lane) is null then
+      perform qgjob.rest_lane(v_lane);
+      continue;
+    end if;
+    perform from qgjob.lane where lane_id = v_lane for no key update skip locked;
+    if not found then
+      v_busy := coalesce(v_busy, v_lane);
+      continue;
+    end if;
+    v_locked := true;
+    v_group.group_id := qgjob.best_group(v_lane);
+    if v_group.group_id is not null then
+      return v_group.group_id;
+    end if;
+  end loop;
+
+  if v_busy is not null and p_may_wait and not v_locked then
+    perform from qgjob.lane where lane_id = v_busy for no key update;
+    return qgjob.best_group(v_busy);
+  end if;
+  return null;
+end $$;

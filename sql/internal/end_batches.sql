@@ -5,7 +5,7 @@
 -- A loss is an attempt that ended as failed/infrastructure. Three are taken up again, the fourth ends the job.
 --
 -- Order of locks, each kind once and by id, so that many batches can be ended at a time: devices, batches, jobs, runs,
--- groups.
+-- lanes, groups.
 create or replace function qgjob.end_batches(p_batch_ids bigint[], p_reason text, p_message text default null)
 returns void language plpgsql volatile as $$
 declare
@@ -72,6 +72,15 @@ begin
   select coalesce(array_agg(job_id), '{}') into v_final from ended where finished_at is not null;
 
   perform qgjob.settle_runs(v_final);
+  perform qgjob.charge_lanes(v_batches);
+  perform from qgjob.job_group
+  where group_id in (select group_id from qgjob.batch where batch_id = any (v_batches))
+  order by group_id for no key update;
+  update qgjob.job_group set devices = devices - ended.batches
+  from (
+    select group_id, count(*)::integer as batches from qgjob.batch where batch_id = any (v_batches) group by group_id
+  ) as ended
+  where job_group.group_id = ended.group_id;
   perform qgjob.raise_heads(v_jobs);
   perform qgjob.announce(v_jobs);
   perform qgjob.emit('job.' || case when status = 'pending' then 'retried' else status end,

@@ -11,8 +11,9 @@ begin
   end if;
   select priority, created_at into v_priority, v_at
   from qgjob.job where group_id = p_group_id and status = 'pending'
-  order by priority desc, job_id limit 1;
+  order by priority desc, failed_before desc, predicted_s desc, job_id limit 1;
 
-  update qgjob.job_group set head_priority = v_priority, head_at = v_at
+  update qgjob.job_group set head_priority = v_priority, head_at = v_at,
+    rank_at = v_at + make_interval(secs => qgjob.remaining_s(p_group_id))
   where group_id = p_group_id and (head_priority, head_at) is distinct from (v_priority, v_at);
 end $$;

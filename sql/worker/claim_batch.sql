@@ -1,8 +1,9 @@
 -- The device asks for work and gets the next batch: jobs of one group, under a new lease. No row: there is nothing for it
 -- now, and the next submission it could serve will send a hint.
 --
--- A claim whose answer was lost may be repeated: a live batch of which nothing was started is handed out again.
--- Order of locks: device, advisory lock on the group, jobs (skipping locked ones), the group's row (skipping too).
+-- It also ends the device's last batch, if all its jobs are done. A claim whose answer was lost may be repeated: a live
+-- batch of which nothing was started is handed out again.
+-- Order of locks: devices, batches, jobs (skipping locked ones), lanes (see choose_group), groups.
 create or replace function qgjob.claim_batch(p_worker_id bigint, p_device_id bigint, p_max_jobs integer default 20)
 returns table (
   lease bigint, epoch bigint, org_id text, app_version_id text, target text, selector jsonb, reset text, build text,
@@ -14,9 +15,9 @@ declare
   v_worker qgjob.worker := qgjob.require_worker(p_worker_id);
   v_device qgjob.device;
   v_live qgjob.batch;
-  v_group bigint;
-  v_skip bigint[] := '{}';
-  v_jobs bigint[];
+  v_group qgjob.job_group;
+  v_jobs bigint[] := '{}';
+  v_charged real := 0;
 begin
   select * into v_device from qgjob.device where device_id = p_device_id for no key update;
   if v_device.worker_id is distinct from p_worker_id then
@@ -33,50 +34,54 @@ begin
       where batch_id = v_live.batch_id;
       return query select * from qgjob.batch_contents(v_live.batch_id);
       return;
-    elsif not qgjob.is_expired(v_live) then
+    elsif not exists (select from qgjob.job where batch_id = v_live.batch_id) then
+      perform qgjob.end_batches(array[v_live.batch_id], 'done');
+    elsif qgjob.is_expired(v_live) then
+      perform qgjob.end_batches(array[v_live.batch_id], 'expired');
+    else
       raise exception using errcode = 'QJ409', constraint = 'device_holds_one_live_batch',
         message = format('Device %s has not released its batch %s.', v_device.name, v_live.batch_id);
     end if;
-    perform qgjob.end_batches(array[v_live.batch_id], 'expired');
     select * into v_device from qgjob.device where device_id = p_device_id;
   end if;
   if v_worker.draining then
     return;
   end if;
 
-  loop
-    v_group := qgjob.choose_group(v_device, v_skip);
-    exit when v_group is null;
-    -- Waiting is safe only while this transaction holds no other group's lock.
-    if cardinality(v_skip) = 0 then
-      perform pg_advisory_xact_lock(hashtextextended('qgjob.group', v_group));
-      v_group := qgjob.choose_group(v_device, v_skip);
-      exit when v_group is null;
-    end if;
-    if not pg_try_advisory_xact_lock(hashtextextended('qgjob.group', v_group)) then
-      v_skip := v_skip || v_group;
-      continue;
-    end if;
+  for v_look in 1..3 loop
+    -- Ending a batch has locked lanes and a group; whoever holds some must not wait for others.
+    v_group.group_id := qgjob.choose_group(v_device, v_live.batch_id is null and v_look = 1);
+    exit when v_group.group_id is null;
+    select * into v_group from qgjob.job_group where group_id = v_group.group_id;
     v_jobs := array(
-      select job_id from qgjob.job where group_id = v_group and status = 'pending'
-      order by priority desc, job_id limit qgjob.batch_size(v_group, v_device.target, p_max_jobs)
-      for no key update skip locked
-    );
+      select job_id from qgjob.job where group_id = v_group.group_id and status = 'pending'
+      order by priority desc, failed_before desc, predicted_s desc, job_id
+      limit qgjob.batch_size(v_group, p_max_jobs)
+      for no key update skip locked);
     exit when cardinality(v_jobs) > 0;
-    perform qgjob.lower_head(v_group);
-    v_skip := v_skip || v_group;
+    perform qgjob.lower_head(v_group.group_id);
   end loop;
-
-  if v_group is null then
+  if cardinality(v_jobs) = 0 then
+    select p_group_id, p_job_ids into v_group.group_id, v_jobs from qgjob.take_back(v_device);
+    select * into v_group from qgjob.job_group where group_id = v_group.group_id;
+  end if;
+  if cardinality(v_jobs) = 0 then
     update qgjob.device set waiting = true where device_id = p_device_id and not waiting;
     return;
   end if;
 
-  insert into qgjob.batch as b (org_id, group_id, device_id, worker_id, epoch, install, claimed_at, expires_at)
-  select job_group.org_id, v_group, p_device_id, p_worker_id, v_device.epoch + 1,
-    qgjob.build_identity(job_group.org_id, job_group.app_version_id) is distinct from v_device.installed_build,
-    v_now, v_now + make_interval(secs => v_worker.lease_s)
-  from qgjob.job_group where group_id = v_group
+  -- Who takes a further device is charged at once for what it will probably use; who goes on is charged at the end.
+  if v_group.build is distinct from v_device.installed_build then
+    v_charged := qgjob.install_s(v_group.org_id, v_group.target)
+      + (select sum(predicted_s) from qgjob.job where job_id = any (v_jobs));
+    update qgjob.lane set pass = pass + v_charged / (select weight from qgjob.org where org.org_id = lane.org_id)
+    where lane_id = v_group.lane_id;
+  end if;
+  insert into qgjob.batch as b
+    (org_id, group_id, device_id, worker_id, epoch, install, charged_s, claimed_at, expires_at)
+  values (v_group.org_id, v_group.group_id, p_device_id, p_worker_id, v_device.epoch + 1,
+    v_group.build is distinct from v_device.installed_build, v_charged,
+    v_now, v_now + make_interval(secs => v_worker.lease_s))
   returning b.* into v_live;
 
   -- Until the install is reported as done, nobody knows what the device holds.
@@ -86,7 +91,8 @@ begin
   where device_id = p_device_id;
   update qgjob.job set status = 'queued', batch_id = v_live.batch_id, version = version + 1
   where job_id = any (v_jobs);
-  perform qgjob.lower_head(v_group);
+  update qgjob.job_group set devices = devices + 1 where group_id = v_group.group_id;
+  perform qgjob.lower_head(v_group.group_id);
   perform qgjob.announce(v_jobs);
   perform qgjob.emit('batch.claimed', jsonb_build_object('org_id', v_live.org_id, 'batch_id', v_live.batch_id,
     'device', v_device.name, 'jobs', cardinality(v_jobs), 'install', v_live.install));

@@ -58,6 +58,7 @@ begin
   update qgjob.job set
     status = v_next, version = version + 1, batch_id = null, attempts = attempts + 1,
     test_failures = test_failures + coalesce((p_failure_kind in ('test', 'timeout'))::integer, 0),
+    failed_before = failed_before or coalesce(p_failure_kind in ('test', 'timeout'), false),
     losses = losses + coalesce((p_failure_kind = 'infrastructure')::integer, 0),
     failure_kind = case when v_next = 'failed' then p_failure_kind end,
     flaky = v_next = 'completed' and test_failures > 0,
@@ -66,6 +67,9 @@ begin
     finished_at = case when v_next <> 'pending' then v_now end
   where job_id = p_job_id;
 
+  if p_failure_kind is distinct from 'infrastructure' and p_status <> 'cancelled' then
+    perform qgjob.learn_test(v_job, p_status = 'failed', extract(epoch from v_now - v_job.started_at));
+  end if;
   if v_next = 'pending' then
     perform qgjob.raise_heads(array[p_job_id]);
     perform qgjob.wake_devices(array(select target from qgjob.job_group where group_id = v_job.group_id));

@@ -1,0 +1,4 @@
+-- Is a further device's share of the group's work worth an install?
+create or replace function qgjob.is_worth_joining(p_group qgjob.job_group) returns boolean language sql stable as $$
+  select qgjob.remaining_s(p_group.group_id) / p_group.devices > qgjob.install_s(p_group.org_id, p_group.target)
+$$;

@@ -1,0 +1,30 @@
+-- For a device that finds nothing pending: half of the jobs that another device holds and has not started, where they are
+-- more work than an install takes. Whoever holds them is told when it comes to start them. The jobs are locked.
+create or replace function qgjob.take_back(p_device qgjob.device, out p_group_id bigint, out p_job_ids bigint[])
+language plpgsql volatile as $$
+declare
+  v_batch bigint;
+begin
+  select batch.batch_id, batch.group_id into v_batch, p_group_id
+  from qgjob.batch
+  join qgjob.job_group using (group_id)
+  join lateral (
+    select count(*) as jobs, sum(predicted_s) as work_s from qgjob.job
+    where job.batch_id = batch.batch_id and status = 'queued'
+  ) as queued on queued.jobs > 0
+  where batch.ended_at is null and batch.device_id <> p_device.device_id
+    and job_group.target = p_device.target and p_device.labels @> job_group.selector
+    -- A device that has only just claimed is about to start one itself.
+    and (queued.jobs > 1 or exists (
+      select from qgjob.job where job.batch_id = batch.batch_id and status = 'running'))
+    and queued.work_s > case when job_group.build = p_device.installed_build then 0
+      else qgjob.install_s(batch.org_id, job_group.target) end
+    and qgjob.has_room(batch.org_id)
+  order by queued.work_s desc limit 1;
+
+  p_job_ids := array(
+    select job_id from qgjob.job where batch_id = v_batch and status = 'queued'
+    order by priority, failed_before, predicted_s, job_id desc
+    limit (select ceil(count(*) / 2.0) from qgjob.job where batch_id = v_batch and status = 'queued')
+    for no key update skip locked);
+end $$;
