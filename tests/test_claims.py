@@ -50,15 +50,25 @@ def test_a_higher_priority_goes_first_and_then_the_older(engine: Engine) -> None
     assert [paths(batch) for batch in batches[:-1]] == [["first.js"], ["old.js"], ["new.js"], ["newer.js"], ["low.js"]]
 
 
-def test_the_installed_build_goes_before_a_higher_priority(engine: Engine) -> None:
+def test_a_device_goes_on_with_its_build_before_it_takes_an_older_group(engine: Engine) -> None:
+    engine.submit("c.js", build="v2")
+    engine.submit("a.js", "b.js", build="v1", defaults={"priority": "high"})
+    driver = engine.drive()
+    batch = engine.claim(driver, max_jobs=1)
+    engine.call("record_install", lease=batch.lease)
+    engine.release(batch.lease)
+    batch = engine.claim(driver)
+    assert (batch.app_version_id, batch.install) == ("v1", False)
+
+
+def test_a_higher_priority_that_no_device_serves_ends_a_stay_at_once(engine: Engine) -> None:
     engine.submit("a.js", "b.js", build="v1")
     driver = engine.drive()
     batch = engine.claim(driver, max_jobs=1)
     engine.call("record_install", lease=batch.lease)
     engine.release(batch.lease)
     engine.submit("c.js", build="v2", defaults={"priority": "urgent"})
-    batch = engine.claim(driver)
-    assert (batch.app_version_id, batch.install) == ("v1", False)
+    assert engine.claim(driver).app_version_id == "v2"
 
 
 def test_a_build_of_another_organisation_is_another_build(engine: Engine) -> None:
@@ -76,6 +86,7 @@ def test_a_device_that_held_a_group_for_long_yields_to_one_that_waits(engine: En
     engine.submit("a.js", "b.js", "c.js", build="v1")
     driver = engine.drive()
     batch = engine.claim(driver, max_jobs=1)
+    engine.move_clock(30)
     engine.call("record_install", lease=batch.lease)
     engine.release(batch.lease)
     engine.submit("d.js", build="v2", org="globex")
@@ -125,9 +136,8 @@ def test_a_second_device_joins_a_group_only_where_that_is_worth_an_install(engin
 def test_a_second_device_takes_an_unserved_group_before_it_joins_one(engine: Engine) -> None:
     engine.submit(*(f"{number}.js" for number in range(50)), build="v1")
     engine.submit("z.js", build="v2")
-    assert engine.claim(engine.drive("phone-1")).app_version_id == "v1"
-    assert engine.claim(engine.drive("phone-2")).app_version_id == "v2"
-    assert engine.claim(engine.drive("phone-3")).app_version_id == "v1"
+    claimed = [engine.claim(engine.drive(f"phone-{number}")).app_version_id for number in range(3)]
+    assert claimed == ["v2", "v1", "v1"]  # the small group would be done first
 
 
 def test_batches_shrink_with_what_is_left(engine: Engine) -> None:
@@ -160,7 +170,9 @@ def served(engine: Engine, driver: Driver, claims: int) -> list[str]:
     for _ in range(claims):
         batch = engine.claim(driver, max_jobs=1)
         orgs.append(batch.org_id)
-        engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+        engine.start(batch.lease, batch.jobs[0]["job_id"])
+        engine.move_clock(30)
+        engine.finish(batch.lease, batch.jobs[0]["job_id"])
         engine.release(batch.lease)
     return orgs
 

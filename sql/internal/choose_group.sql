@@ -25,7 +25,8 @@ begin
 
   for v_lane in
     select lane_id from qgjob.lane
-    where target = p_device.target and active and p_device.labels @> selector order by pass, lane_id
+    where target = p_device.target and active and p_device.labels @> selector
+    order by pass, lane_id desc  -- whoever has just come starts level with the others, and goes first
   loop
     if qgjob.best_group(v_lane) is null then
       perform qgjob.rest_lane(v_lane);

@@ -1,0 +1,125 @@
+"""Organisations share the devices by weight, whatever they submit; in random histories with the clock moved."""
+
+import random
+from collections import defaultdict
+
+from engine import Driver, Engine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+PROPERTIES = settings(
+    max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def fresh_orgs(engine: Engine, count: int) -> list[str]:
+    """Organisations that no earlier example has used; the lanes of those are put to rest."""
+    engine.rows("update qgjob.job_group set head_priority = null, head_at = null, rank_at = null returning 1")
+    engine.rows("update qgjob.lane set active = false returning 1")
+    engine.rows("update qgjob.job set status = 'cancelled', batch_id = null, finished_at = qgjob.now() "
+                "where finished_at is null returning 1")  # fmt: skip
+    engine.rows("update qgjob.batch set ended_at = qgjob.now(), end_reason = 'done' where ended_at is null returning 1")
+    engine.rows("update qgjob.job_group set devices = 0 where devices > 0 returning 1")
+    first = engine.value("select count(*) from qgjob.org")
+    return [f"org-{first + number}" for number in range(count)]
+
+
+def serve(engine: Engine, drivers: list[Driver], until_s: float, rng: random.Random) -> dict[str, float]:
+    """Device-seconds given to each organisation while the devices work for so long; tests take 10 to 60 s each."""
+    given_s: defaultdict[str, float] = defaultdict(float)
+    now, free = 0.0, [(0.0, number) for number in range(len(drivers))]
+    open_batches: dict[int, int] = {}
+    while free:
+        free.sort()
+        at, number = free.pop(0)
+        if at > until_s:
+            continue
+        engine.move_clock(at - now)
+        now = at
+        if number in open_batches:
+            engine.release(open_batches.pop(number))
+        batch = engine.claim(drivers[number], max_jobs=3)
+        if batch is None:
+            free.append((at + 5, number))
+            continue
+        if batch.install:
+            engine.call("record_install", lease=batch.lease)
+        took = sum(rng.uniform(10, 60) for _ in batch.jobs)
+        for job in batch.jobs:
+            engine.run_job(batch.lease, job["job_id"])
+        given_s[batch.org_id] += min(took, until_s - at)
+        open_batches[number] = batch.lease
+        free.append((at + took, number))
+    for lease in open_batches.values():
+        engine.release(lease)
+    return given_s
+
+
+@PROPERTIES
+@given(seed=st.integers(0, 10**6), orgs=st.integers(2, 5), devices=st.integers(1, 3))
+def test_an_organisation_gets_its_share_however_much_it_submits(
+    engine: Engine, seed: int, orgs: int, devices: int
+) -> None:
+    rng = random.Random(seed)
+    names = fresh_orgs(engine, orgs)
+    weights = [rng.choice([1, 1, 2, 3]) for _ in names]
+    for position, (name, weight) in enumerate(zip(names, weights, strict=True)):
+        # The first submits ten times as much as the others, all of it urgent.
+        builds, jobs = (30, 20) if position == 0 else (6, 20)
+        priority = "urgent" if position == 0 else rng.choice(["low", "normal", "high"])
+        for build in range(builds):
+            engine.submit(*(f"{number}.js" for number in range(jobs)), org=name, build=f"v{build}",
+                          defaults={"priority": priority})  # fmt: skip
+        engine.rows("update qgjob.org set weight = %s where org_id = %s returning 1", weight, name)
+    drivers = [engine.drive(f"phone-{names[0]}-{number}", lease_s=3600) for number in range(devices)]
+    given_s = serve(engine, drivers, until_s=3600 / devices * orgs, rng=rng)
+    total = sum(given_s.values())
+    for name, weight in zip(names, weights, strict=True):
+        share = given_s[name] / total
+        fair = weight / sum(weights)
+        # A stay on a build of up to 20 installs is the grain of sharing.
+        assert abs(share - fair) < 0.25, (given_s, weights)
+        assert given_s[name] > 0
+
+
+@PROPERTIES
+@given(seed=st.integers(0, 10**6), devices=st.integers(2, 5))
+def test_an_organisation_never_has_more_devices_than_its_cap(engine: Engine, seed: int, devices: int) -> None:
+    rng = random.Random(seed)
+    capped, other = fresh_orgs(engine, 2)
+    cap = rng.randint(1, devices - 1)
+    engine.submit("first.js", org=capped)
+    engine.rows("update qgjob.org set max_devices = %s where org_id = %s returning 1", cap, capped)
+    for build in range(devices):
+        engine.submit(*(f"{number}.js" for number in range(30)), org=capped, build=f"v{build}")
+    drivers = [engine.drive(f"phone-{capped}-{number}", lease_s=3600) for number in range(devices)]
+    claimed = [engine.claim(driver) for driver in drivers]
+    assert sum(batch is not None for batch in claimed) == cap
+    engine.submit("a.js", org=other)
+    idle = next(driver for driver, batch in zip(drivers, claimed, strict=True) if batch is None)
+    assert engine.claim(idle).org_id == other
+
+
+def test_half_of_the_backlog_gives_no_more_than_a_share(engine: Engine) -> None:
+    names = [f"org-{number}" for number in range(20)]
+    for build in range(100):
+        engine.submit(*(f"{number}.js" for number in range(5)), org="greedy", build=f"v{build}")
+    for name in names:
+        for build in range(5):
+            engine.submit(*(f"{number}.js" for number in range(5)), org=name, build=f"v{build}")
+    drivers = [engine.drive(f"phone-{number}", lease_s=3600) for number in range(4)]
+    given_s = serve(engine, drivers, until_s=2700, rng=random.Random(1))
+    share = given_s["greedy"] / sum(given_s.values())
+    assert share < 2.5 / (len(names) + 1), given_s
+    assert len(given_s) == len(names) + 1, "everybody was served"
+
+
+def test_nobody_saves_up_a_claim_by_being_idle(engine: Engine) -> None:
+    for build in range(20):
+        engine.submit(*(f"{number}.js" for number in range(4)), org="steady", build=f"v{build}")
+    driver = engine.drive(lease_s=86_400 // 24)
+    serve(engine, [driver], until_s=600, rng=random.Random(1))
+    for build in range(20):
+        engine.submit(*(f"{number}.js" for number in range(4)), org="late", build=f"v{build}")
+    given_s = serve(engine, [driver], until_s=1500, rng=random.Random(2))
+    assert given_s["steady"] > 0.25 * sum(given_s.values()), given_s
