@@ -28,8 +28,10 @@ begin
     where job.job_id = any (v_stopping)));
   perform qgjob.emit('job.cancelled', jsonb_build_object('org_id', org_id, 'job_id', job_id))
   from qgjob.job where job_id = any (v_ended);
-  -- Nobody may come for these groups to find them empty.
+  -- A group without pending jobs must not look as if they waited for a device. Others may: their claims lower the head,
+  -- and need not wait for this transaction.
   perform qgjob.lower_head(group_id)
-  from (select distinct group_id from qgjob.job where job_id = any (v_ended)) as emptied;
+  from (select distinct group_id from qgjob.job where job_id = any (v_ended)) as touched
+  where not exists (select from qgjob.job where job.group_id = touched.group_id and status = 'pending');
   return (cardinality(v_ended), cardinality(v_stopping))::qgjob.cancellation;
 end $$;

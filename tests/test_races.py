@@ -1,0 +1,502 @@
+"""Two sessions at once: whoever comes second waits, and then finds what the first has decided."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import psycopg
+import pytest
+from engine import Driver, Engine, refused
+
+
+class Session:
+    """A session whose calls run in a thread of its own."""
+
+    def __init__(self, engine: Engine, pool: ThreadPoolExecutor) -> None:
+        self.engine, self.pool = engine, pool
+
+    def begin(self, call: Callable[[Engine], Any]) -> Future[Any]:
+        return self.pool.submit(call, self.engine)
+
+    def blocked(self, call: Callable[[Engine], Any]) -> Future[Any]:
+        """The call has begun and waits for a lock."""
+        future = self.begin(call)
+        until = monotonic() + 10
+        with self.engine.another() as observer:
+            while not observer.value(
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and pid = %s",
+                self.engine.connection.info.backend_pid,
+            ):
+                assert not future.done(), future.result()
+                assert monotonic() < until, "it neither waits nor ends"
+        return future
+
+
+@pytest.fixture
+def second(engine: Engine) -> Iterator[Session]:
+    with engine.another() as other, ThreadPoolExecutor(1) as pool:
+        yield Session(other, pool)
+
+
+@contextmanager
+def held(engine: Engine) -> Iterator[None]:
+    """What is called inside is committed at the end."""
+    with engine.connection.transaction():
+        yield
+
+
+def after(future: Future[Any]) -> Any:
+    return future.result(timeout=10)
+
+
+def started(engine: Engine, *paths: str, **options: Any) -> tuple[Driver, Any, Any]:
+    """A driver, its batch, the run; the first job has started."""
+    run = engine.submit(*(paths or ("a.js",)), **options)
+    driver = engine.drive()
+    batch = engine.claim(driver)
+    engine.start(batch.lease, batch.jobs[0]["job_id"])
+    return driver, batch, run
+
+
+def test_two_claims_for_one_device_get_one_batch(engine: Engine, second: Session) -> None:
+    engine.submit("a.js", "b.js", "c.js")
+    driver = engine.drive()
+    with held(engine):
+        batch = engine.claim(driver)
+        other = second.blocked(lambda session: session.claim(driver))
+    assert after(other) == batch
+    assert engine.value("select count(*) from qgjob.batch") == 1
+
+
+def test_two_devices_never_both_open_a_group(engine: Engine, second: Session) -> None:
+    engine.submit("a.js", "b.js")
+    one, two = engine.drive("phone-1"), engine.drive("phone-2")
+    with held(engine):
+        engine.claim(one, max_jobs=1)
+        other = second.blocked(lambda session: session.claim(two))
+    assert after(other) is None, "the one test left is not worth a second install"
+    assert len(engine.rows("select from qgjob.batch")) == 1
+
+
+def test_two_devices_that_share_a_group_share_no_job(engine: Engine, second: Session) -> None:
+    engine.submit(*(f"{number}.js" for number in range(40)))
+    one, two = engine.drive("phone-1"), engine.drive("phone-2")
+    with held(engine):
+        batch = engine.claim(one)
+        other = second.blocked(lambda session: session.claim(two))
+    assert not {job["job_id"] for job in batch.jobs} & {job["job_id"] for job in after(other).jobs}
+
+
+def test_a_claim_goes_around_a_job_that_is_being_cancelled(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js", "b.js")
+    driver = engine.drive()
+    with held(engine):
+        engine.call("cancel_job", job_id=run.job_ids[0])
+        batch = after(second.begin(lambda session: session.claim(driver)))
+    assert [job["job_id"] for job in batch.jobs] == [run.job_ids[1]]
+    assert engine.statuses(run.job_ids) == ["cancelled", "queued"]
+
+
+def test_a_cancellation_waits_for_the_claim_of_its_job(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js")
+    driver = engine.drive()
+    with held(engine):
+        batch = engine.claim(driver)
+        cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=run.run_id))
+    assert after(cancelled) == (1, 0)
+    assert engine.start(batch.lease, run.job_ids[0]) == "skip"
+
+
+def test_a_heartbeat_that_comes_first_keeps_the_batch(engine: Engine, second: Session) -> None:
+    driver, batch, run = started(engine)
+    engine.expire(batch.lease)
+    with held(engine):
+        engine.call("heartbeat", worker_id=driver.worker_id)
+        reaped = second.blocked(lambda session: session.call("housekeep"))
+    assert after(reaped).expired == 0
+    assert engine.finish(batch.lease, run.job_ids[0]) == ("completed", True)
+
+
+def test_a_reaper_that_comes_first_takes_the_batch(engine: Engine, second: Session) -> None:
+    driver, batch, run = started(engine)
+    engine.expire(batch.lease)
+    with held(engine):
+        assert engine.call("housekeep").expired == 1
+        beat = second.blocked(lambda session: session.call("heartbeat", worker_id=driver.worker_id))
+    assert after(beat).leases == []
+    assert engine.statuses(run.job_ids) == ["pending"]
+
+
+def test_a_result_that_comes_before_the_reaper_counts(engine: Engine, second: Session) -> None:
+    _, batch, run = started(engine)
+    engine.expire(batch.lease)
+    with held(engine):
+        engine.finish(batch.lease, run.job_ids[0])
+        reaped = second.blocked(lambda session: session.call("housekeep"))
+    assert after(reaped).expired == 1
+    assert engine.statuses(run.job_ids) == ["completed"]
+    assert engine.value("select count(*) from qgjob.attempt") == 1
+
+
+def test_a_result_that_comes_after_the_reaper_is_refused(engine: Engine, second: Session) -> None:
+    _, batch, run = started(engine)
+    engine.expire(batch.lease)
+    with held(engine):
+        engine.call("housekeep")
+        late = second.blocked(lambda session: session.finish(batch.lease, run.job_ids[0]))
+    with refused("lease_is_held"):
+        after(late)
+    assert engine.statuses(run.job_ids) == ["pending"]
+
+
+def test_a_start_that_comes_after_the_reaper_is_refused(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js")
+    batch = engine.claim(engine.drive())
+    engine.expire(batch.lease)
+    with held(engine):
+        engine.call("housekeep")
+        late = second.blocked(lambda session: session.start(batch.lease, run.job_ids[0]))
+    with refused("lease_is_held"):
+        after(late)
+
+
+def test_a_start_that_comes_before_the_reaper_is_a_loss(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js")
+    batch = engine.claim(engine.drive())
+    engine.expire(batch.lease)
+    with held(engine):
+        engine.start(batch.lease, run.job_ids[0])
+        reaped = second.blocked(lambda session: session.call("housekeep"))
+    after(reaped)
+    assert engine.value("select losses from qgjob.job") == 1
+
+
+def test_a_result_that_comes_before_the_release_counts(engine: Engine, second: Session) -> None:
+    _, batch, run = started(engine)
+    with held(engine):
+        engine.finish(batch.lease, run.job_ids[0])
+        released = second.blocked(lambda session: session.release(batch.lease))
+    after(released)
+    assert engine.statuses(run.job_ids) == ["completed"]
+
+
+def test_a_release_that_waits_for_the_reaper_changes_nothing(engine: Engine, second: Session) -> None:
+    _, batch, _ = started(engine)
+    engine.expire(batch.lease)
+    with held(engine):
+        engine.call("housekeep")
+        released = second.blocked(lambda session: session.release(batch.lease, "unprepared"))
+    after(released)
+    assert engine.row("select losses, attempts from qgjob.job") == (1, 1)
+    assert engine.value("select end_reason from qgjob.batch") == "expired"
+
+
+def test_a_cancellation_after_the_result_changes_nothing(engine: Engine, second: Session) -> None:
+    _, batch, run = started(engine)
+    with held(engine):
+        engine.finish(batch.lease, run.job_ids[0])
+        cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=run.run_id))
+    assert after(cancelled) == (0, 0)
+    assert engine.statuses(run.job_ids) == ["completed"]
+
+
+def test_a_result_after_the_cancellation_is_kept(engine: Engine, second: Session) -> None:
+    _, batch, run = started(engine)
+    with held(engine):
+        engine.call("cancel_run", run_id=run.run_id)
+        late = second.blocked(lambda session: session.finish(batch.lease, run.job_ids[0]))
+    assert after(late) == ("completed", True)
+    assert engine.counts(run.run_id) == (0, True)
+
+
+def test_a_start_after_the_cancellation_is_skipped(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js")
+    batch = engine.claim(engine.drive())
+    with held(engine):
+        engine.call("cancel_run", run_id=run.run_id)
+        late = second.blocked(lambda session: session.start(batch.lease, run.job_ids[0]))
+    assert after(late) == "skip"
+
+
+def test_a_cancellation_after_the_start_is_for_the_worker(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js")
+    batch = engine.claim(engine.drive())
+    with held(engine):
+        engine.start(batch.lease, run.job_ids[0])
+        cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=run.run_id))
+    assert after(cancelled) == (0, 1)
+    assert engine.statuses(run.job_ids) == ["running"]
+
+
+@pytest.mark.parametrize(("status", "kind"), [("completed", None), ("failed", "test")])
+def test_the_second_of_two_results_is_a_repetition_or_refused(
+    engine: Engine, second: Session, status: str, kind: str | None
+) -> None:
+    _, batch, run = started(engine)
+    with held(engine):
+        engine.finish(batch.lease, run.job_ids[0])
+        late = second.blocked(lambda session: session.finish(batch.lease, run.job_ids[0], status, kind))
+    if status == "completed":
+        assert after(late) == ("completed", False)
+    else:
+        with refused("lease_is_held"):
+            after(late)
+    assert engine.value("select count(*) from qgjob.attempt") == 1
+
+
+def test_one_reaper_works_at_a_time(engine: Engine, second: Session) -> None:
+    _, batch, _ = started(engine)
+    engine.expire(batch.lease)
+    with held(engine):
+        assert engine.call("housekeep").expired == 1
+        assert after(second.begin(lambda session: session.call("housekeep"))).expired == 0
+    assert engine.value("select losses from qgjob.job") == 1
+
+
+def test_a_device_and_the_reaper_take_a_batch_back_once(engine: Engine, second: Session) -> None:
+    driver, batch, _ = started(engine)
+    engine.expire(batch.lease)
+    with held(engine):
+        again = engine.claim(driver)
+        reaped = second.blocked(lambda session: session.call("housekeep"))
+    assert after(reaped).expired == 0
+    assert engine.row("select losses, batch_id from qgjob.job") == (1, again.lease)
+
+
+def test_the_same_key_at_once_is_one_run(engine: Engine, second: Session) -> None:
+    with held(engine):
+        first = engine.submit("a.js", idempotency_key="k")
+        other = second.blocked(lambda session: session.submit("a.js", idempotency_key="k"))
+    assert (after(other).run_id, after(other).replayed) == (first.run_id, True)
+
+
+def test_the_same_key_for_another_submission_at_once_is_refused(engine: Engine, second: Session) -> None:
+    with held(engine):
+        engine.submit("a.js", idempotency_key="k")
+        other = second.blocked(lambda session: session.submit("b.js", idempotency_key="k"))
+    with refused("idempotency_key_is_used_once"):
+        after(other)
+
+
+def test_a_key_whose_first_submission_was_rolled_back_is_free(engine: Engine, second: Session) -> None:
+    with engine.connection.transaction(force_rollback=True):
+        engine.submit("a.js", idempotency_key="k")
+        other = second.blocked(lambda session: session.submit("b.js", idempotency_key="k"))
+    assert (after(other).replayed, after(other).total) == (False, 1)
+
+
+def test_the_same_test_submitted_at_once_is_one_job(engine: Engine, second: Session) -> None:
+    engine.submit("z.js")  # so that they do not wait for their build, but for the job
+    with held(engine):
+        first = engine.submit("b.js", "a.js")
+        other = second.blocked(lambda session: session.submit("a.js", "b.js", "c.js"))
+    assert (after(other).total, after(other).deduplicated) == (3, 2)
+    assert set(first.job_ids) < set(after(other).job_ids)
+
+
+def test_a_job_that_ends_while_it_is_joined_is_created_anew(engine: Engine, second: Session) -> None:
+    _, batch, run = started(engine)
+    with held(engine):
+        engine.finish(batch.lease, run.job_ids[0])
+        other = second.blocked(lambda session: session.submit("a.js", "b.js"))
+    joined = after(other)
+    assert (joined.total, joined.deduplicated) == (2, 0)
+    assert run.job_ids[0] not in joined.job_ids
+    assert engine.counts(joined.run_id) == (2, False)
+
+
+def test_a_job_that_is_joined_while_it_ends_ends_both_runs(engine: Engine, second: Session) -> None:
+    _, batch, run = started(engine)
+    with held(engine):
+        joined = engine.submit("a.js")
+        late = second.blocked(lambda session: session.finish(batch.lease, run.job_ids[0]))
+    after(late)
+    assert (engine.counts(run.run_id), engine.counts(joined.run_id)) == ((0, True), (0, True))
+
+
+def test_a_job_that_is_joined_while_its_run_is_cancelled_goes_on(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js")
+    with held(engine):
+        joined = engine.submit("a.js")
+        cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=run.run_id))
+    assert after(cancelled) == (0, 0)
+    assert engine.statuses(run.job_ids) == ["pending"]
+    assert (engine.counts(run.run_id), engine.counts(joined.run_id)) == ((0, True), (1, False))
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_job_that_is_cancelled_while_it_is_joined_is_created_anew(
+    engine: Engine, second: Session, running: bool
+) -> None:
+    run = engine.submit("a.js")
+    if running:
+        batch = engine.claim(engine.drive())
+        engine.start(batch.lease, run.job_ids[0])
+    with held(engine):
+        engine.call("cancel_run", run_id=run.run_id)
+        other = second.blocked(lambda session: session.submit("a.js"))
+    assert after(other).deduplicated == 0
+    assert engine.statuses(after(other).job_ids) == ["pending"]
+
+
+def test_a_run_cancelled_twice_at_once_is_counted_once(engine: Engine, second: Session) -> None:
+    first = engine.submit("shared.js", "running.js")
+    engine.submit("shared.js")
+    batch = engine.claim(engine.drive(), max_jobs=2)
+    engine.release(batch.lease)
+    with held(engine):
+        engine.rows("select from qgjob.job where job_id = %s for update", first.job_ids[0])
+        with engine.another() as third, ThreadPoolExecutor(1) as pool:
+            one = second.blocked(lambda session: session.call("cancel_run", run_id=first.run_id))
+            two = Session(third, pool).blocked(lambda session: session.call("cancel_run", run_id=first.run_id))
+            engine.connection.execute("commit")
+            engine.connection.execute("begin")
+            assert sorted([after(one).cancelled, after(two).cancelled]) == [0, 1]
+    assert engine.counts(first.run_id) == (0, True)
+
+
+def test_two_runs_that_share_a_job_cancelled_at_once_cancel_it(engine: Engine, second: Session) -> None:
+    first, other = engine.submit("a.js"), engine.submit("a.js")
+    with held(engine):
+        assert engine.call("cancel_run", run_id=first.run_id) == (0, 0)
+        cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=other.run_id))
+    assert after(cancelled) == (1, 0)
+    assert engine.statuses(first.job_ids) == ["cancelled"]
+
+
+def on_two_devices(engine: Engine) -> tuple[Any, list[tuple[int, int]]]:
+    """A run whose two jobs run on two devices; their leases and ids."""
+    run = engine.submit(*({"test_path": "a.js", "selector": {"n": n}} for n in "12"))
+    held = []
+    for n in "12":
+        batch = engine.claim(engine.drive(f"phone-{n}", n=n))
+        held.append((batch.lease, batch.jobs[0]["job_id"]))
+        engine.start(*held[-1])
+    return run, held
+
+
+def test_two_last_jobs_that_end_at_once_end_their_run_once(engine: Engine, second: Session) -> None:
+    engine.rows("select pgmq.create('mine')")
+    engine.rows("select pgmq.bind_topic('run.finished', 'mine')")
+    run, (one, two) = on_two_devices(engine)
+    with held(engine):
+        engine.finish(*one)
+        late = second.blocked(lambda session: session.finish(*two))
+    after(late)
+    assert engine.counts(run.run_id) == (0, True)
+    assert engine.value("select count(*) from pgmq.q_mine") == 1
+
+
+HEADLESS = """select count(*) from qgjob.job_group where head_priority is null
+    and exists (select from qgjob.job where job.group_id = job_group.group_id and status = 'pending')"""
+
+
+def test_a_group_that_gets_a_job_while_its_head_is_lowered_has_a_head(engine: Engine, second: Session) -> None:
+    engine.submit("a.js")
+    driver = engine.drive()
+    with held(engine):
+        engine.claim(driver)  # takes the last job and lowers the head
+        other = second.blocked(lambda session: session.submit("b.js"))
+    after(other)
+    assert engine.value(HEADLESS) == 0
+
+
+def test_a_head_is_not_lowered_while_somebody_adds_a_job(engine: Engine, second: Session) -> None:
+    engine.submit("a.js")
+    driver = engine.drive()
+    with held(engine):
+        engine.submit("b.js")
+        after(second.begin(lambda session: session.claim(driver)))
+    assert engine.value(HEADLESS) == 0
+
+
+def test_a_head_is_not_lowered_while_a_job_goes_back(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js", {"test_path": "b.js", "priority": "urgent"})
+    one, two = engine.drive("phone-1"), engine.drive("phone-2")
+    batch = engine.claim(one, max_jobs=1)
+    engine.start(batch.lease, run.job_ids[1])
+    with held(engine):
+        engine.finish(batch.lease, run.job_ids[1], "failed", "infrastructure")
+        engine.release(batch.lease)
+        after(second.begin(lambda session: session.claim(two)))
+    assert engine.value(HEADLESS) == 0
+    assert engine.value("select head_priority from qgjob.job_group") == 3
+
+
+def test_a_job_that_goes_back_waits_for_the_head_to_be_lowered(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js", "b.js")
+    batch = engine.claim(engine.drive("phone-1"), max_jobs=1)
+    engine.start(batch.lease, run.job_ids[0])
+    with held(engine):
+        engine.call("cancel_job", job_id=run.job_ids[1])  # the last that is pending: lowers the head
+        back = second.blocked(lambda session: session.finish(batch.lease, run.job_ids[0], "failed", "infrastructure"))
+    assert after(back).status == "pending"
+    assert engine.value(HEADLESS) == 0
+
+
+def test_a_worker_that_leaves_while_it_claims_leaves_no_batch(engine: Engine, second: Session) -> None:
+    engine.submit("a.js")
+    driver = engine.drive()
+    with held(engine):
+        engine.claim(driver)
+        ended = second.blocked(lambda session: session.call("end_worker", worker_id=driver.worker_id))
+    after(ended)
+    assert engine.value("select count(*) from qgjob.batch where ended_at is null") == 0
+
+
+def test_a_worker_that_has_left_meanwhile_claims_nothing(engine: Engine, second: Session) -> None:
+    engine.submit("a.js")
+    driver = engine.drive()
+    with held(engine):
+        engine.call("end_worker", worker_id=driver.worker_id)
+        late = second.blocked(lambda session: session.claim(driver))
+    with refused("device_has_one_worker"):
+        after(late)
+
+
+def test_two_workers_that_register_one_device_are_told_apart(engine: Engine, second: Session) -> None:
+    with held(engine):
+        engine.drive()
+        other = second.blocked(lambda session: session.drive())
+    with refused("device_has_one_worker"):
+        after(other)
+
+
+def test_the_end_of_many_batches_does_not_deadlock_with_a_result(engine: Engine, second: Session) -> None:
+    run, (one, two) = on_two_devices(engine)
+    engine.call("cancel_run", run_id=run.run_id)
+    for lease, _ in (one, two):
+        engine.expire(lease)
+    with held(engine):
+        engine.rows("select from qgjob.job where job_id = %s for no key update", two[1])
+        reaped = second.blocked(lambda session: session.call("housekeep"))
+        # The reaper waits for this session, so it must not hold the run yet that this result counts down.
+        assert engine.finish(*two, "cancelled") == ("cancelled", True)
+    assert after(reaped).expired == 2
+    assert engine.counts(run.run_id) == (0, True)
+
+
+def test_a_message_is_submitted_once_by_two_housekeepers(engine: Engine, second: Session) -> None:
+    engine.rows(
+        """select pgmq.send('submissions',
+        '{"org_id": "acme", "app_version_id": "v1", "jobs": [{"test_path": "a.js"}]}')"""
+    )
+    with held(engine):
+        assert engine.call("housekeep").submitted == 1
+        assert after(second.begin(lambda session: session.call("housekeep"))).submitted == 0
+    assert engine.call("housekeep").submitted == 0
+    assert engine.value("select count(*) from qgjob.run") == 1
+
+
+def test_a_wait_that_is_cut_off_changes_nothing(engine: Engine, second: Session) -> None:
+    _, batch, run = started(engine)
+    with held(engine):
+        engine.rows("select from qgjob.job for update")
+        late = second.blocked(lambda session: session.finish(batch.lease, run.job_ids[0]))
+        engine.rows("select pg_terminate_backend(%s)", second.engine.connection.info.backend_pid)
+        with pytest.raises(psycopg.OperationalError):
+            after(late)
+    assert engine.statuses(run.job_ids) == ["running"]
+    assert engine.finish(batch.lease, run.job_ids[0]) == ("completed", True)
