@@ -19,9 +19,10 @@ begin
     return query select v_expired, 0;
     return;
   end if;
-  -- Nothing that was written before the clock went back may outlive it.
+  -- Nothing that was written before the clock went back may outlive it. What others wrote just now is not meant.
   update qgjob.worker set seen_at = v_now where worker_id in (
-    select worker_id from qgjob.worker where ended_at is null and seen_at > v_now for no key update skip locked);
+    select worker_id from qgjob.worker
+    where ended_at is null and seen_at > v_now + interval '5 s' for no key update skip locked);
   update qgjob.batch set expires_at = v_now + make_interval(secs => worker.lease_s)
   from qgjob.worker
   where worker.worker_id = batch.worker_id and batch_id in (

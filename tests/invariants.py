@@ -1,0 +1,69 @@
+"""What is true of the database after every step, whatever was called before: each query finds what breaks its rule."""
+
+from typing import LiteralString
+
+from engine import Engine
+
+RULES: dict[str, LiteralString] = {
+    "a queued or running job is in a live batch": """
+        select job_id from qgjob.job join qgjob.batch using (batch_id) where batch.ended_at is not null""",
+    "a head is an upper bound of its pending jobs": """
+        select job_id from qgjob.job join qgjob.job_group using (group_id)
+        where status = 'pending' and (head_priority is null or head_priority < priority
+          or (head_priority = priority and head_at > job.created_at))""",
+    "a run waits for its unfinished jobs that it has not abandoned": """
+        select run_id from qgjob.run where remaining <> (
+          select count(*) from qgjob.run_job join qgjob.job using (job_id)
+          where run_job.run_id = run.run_id and not abandoned and job.finished_at is null)""",
+    "a run is finished when it waits for nothing": """
+        select run_id from qgjob.run where (remaining = 0) <> (finished_at is not null)""",
+    "the total of a run is its jobs": """
+        select run_id from qgjob.run where total <> (
+          select count(*) from qgjob.run_job where run_job.run_id = run.run_id)""",
+    "attempts are numbered without gaps, and counted by their kind": """
+        select job_id from qgjob.job left join lateral (
+          select count(*) as attempts, coalesce(max(number), 0) as last, count(distinct batch_id) as batches,
+            count(*) filter (where failure_kind = 'infrastructure') as losses,
+            count(*) filter (where failure_kind in ('test', 'timeout')) as test_failures
+          from qgjob.attempt where attempt.job_id = job.job_id) as counted on true
+        where (job.attempts, job.attempts, job.attempts, job.losses, job.test_failures) is distinct from
+          (counted.attempts, counted.last, counted.batches, counted.losses, counted.test_failures)""",
+    "a job has passed when its last attempt has, and no other": """
+        select job_id from qgjob.job where (status = 'completed')::integer <> (
+          select count(*) from qgjob.attempt where attempt.job_id = job.job_id and attempt.status = 'completed')
+        union all
+        select job_id from qgjob.job join qgjob.attempt using (job_id)
+        where attempt.status = 'completed' and attempt.number <> job.attempts""",
+    "a budget is used up before it fails a job, and never overdrawn": """
+        select job_id from qgjob.job where losses > 4 or test_failures > retries + 1
+          or (failure_kind = 'infrastructure' and losses <> 4)
+          or (failure_kind in ('test', 'timeout') and test_failures <= retries and cancel_requested_at is null)""",
+    "only a pass after a failed test is flaky": """
+        select job_id from qgjob.job where flaky <> (status = 'completed' and test_failures > 0)""",
+    "the epoch of a device is that of its last batch": """
+        select device_id from qgjob.device
+        where epoch <> coalesce((select max(epoch) from qgjob.batch where batch.device_id = device.device_id), 0)""",
+    "a build is trusted only from its last verified install on": """
+        select device_id from qgjob.device where installed_build is distinct from (
+          select qgjob.build_identity(job_group.org_id, app_version_id)
+          from qgjob.batch join qgjob.job_group using (group_id)
+          where batch.device_id = device.device_id and batch.installed_at is not null
+          order by batch_id desc limit 1) and installed_build is not null
+        union all
+        select device_id from qgjob.device join qgjob.batch using (device_id)
+        where installed_build is not null and batch.epoch = device.epoch
+          and (end_reason in ('unprepared', 'expired', 'replaced') or (install and batch.installed_at is null))""",
+    "nothing is held by a worker that has ended": """
+        select batch_id from qgjob.batch join qgjob.worker using (worker_id)
+        where batch.ended_at is null and worker.ended_at is not null""",
+}
+
+EVERYTHING: LiteralString = " union all ".join(
+    f"select '{rule}' as rule, (select array_agg(broken.*::text) from ({query}) as broken) as by"  # type: ignore[misc]
+    for rule, query in RULES.items()
+)
+
+
+def assert_all(engine: Engine) -> None:
+    broken = engine.rows(f"select rule, by from ({EVERYTHING}) as checked where by is not null")
+    assert not broken, broken

@@ -1,0 +1,226 @@
+"""Any sequence of calls, also late, repeated and unfounded ones: no rule breaks at any step, and everything ends."""
+
+from typing import Any
+
+import invariants
+import psycopg
+import pytest
+from engine import Driver, Engine
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+PICK = st.integers(0, 1000)
+FINAL = "select job_id, status, failure_kind, flaky, attempts, finished_at from qgjob.job where finished_at is not null"
+EMPTY = "truncate qgjob.org, qgjob.worker, qgjob.crash_marker restart identity cascade"
+
+
+class Calls(RuleBasedStateMachine):
+    engine: Engine
+
+    @initialize()
+    def begin(self) -> None:
+        self.engine.connection.execute(EMPTY.encode())
+        self.engine.connection.execute("select set_config('qgjob.now', '', false)")
+        self.engine.mark("1 hour")
+        self.accepted: set[int] = set()
+        self.ended: dict[int, Any] = {}
+        self.drivers: list[Driver] = []
+        self.leases: list[tuple[int, list[int]]] = []
+        self.names = 0
+        for _ in range(2):
+            self.new_worker()
+
+    def attempt(self, function: str, **args: Any) -> Any:
+        """The answer, or None where the call was refused for a reason of ours."""
+        try:
+            return self.engine.call(function, **args)
+        except psycopg.Error as error:
+            if not (error.sqlstate or "").startswith("QJ4"):
+                raise
+            return None
+
+    def new_worker(self) -> None:
+        self.names += 1
+        self.drivers.append(self.engine.drive(f"phone-{self.names}"))
+
+    def lease(self, pick: int) -> tuple[int, list[int]]:
+        """Any lease that was ever given, more often a young one."""
+        return self.leases[-1 - min(pick % 7, pick % len(self.leases))]
+
+    @rule(paths=st.sets(st.sampled_from("abcdef"), min_size=1, max_size=4), build=st.sampled_from(["v1", "v1", "v2"]),
+          org=st.sampled_from(["acme", "acme", "globex"]), retries=st.integers(0, 2), priority=st.integers(0, 3),
+          dedupe=st.sampled_from([True, True, False]), key=st.sampled_from([None, None, "k"]))  # fmt: skip
+    def submit(
+        self, paths: set[str], build: str, org: str, retries: int, priority: int, dedupe: bool, key: str
+    ) -> None:
+        word = ["low", "normal", "high", "urgent"][priority]
+        jobs = [{"test_path": path, "retries": retries, "priority": word, "dedupe": dedupe} for path in sorted(paths)]
+        try:
+            self.accepted |= set(self.engine.submit(*jobs, build=build, org=org, idempotency_key=key).job_ids)
+        except psycopg.Error as error:
+            if error.diag.constraint_name != "idempotency_key_is_used_once":
+                raise
+
+    @rule(pick=PICK, most=st.integers(1, 4))
+    def claim(self, pick: int, most: int) -> None:
+        driver = self.drivers[pick % len(self.drivers)]
+        batch = self.attempt("claim_batch", worker_id=driver.worker_id, device_id=driver.device_id, max_jobs=most)
+        if batch:
+            self.leases.append((batch.lease, [job["job_id"] for job in batch.jobs]))
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK)
+    def install(self, pick: int) -> None:
+        self.attempt("record_install", lease=self.lease(pick)[0])
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK, which=PICK)
+    def start(self, pick: int, which: int) -> None:
+        lease, jobs = self.lease(pick)
+        if jobs:
+            self.attempt("start_job", lease=lease, job_id=jobs[which % len(jobs)])
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK, which=PICK, begin=st.booleans(), outcome=st.sampled_from([
+        ("completed", None), ("completed", None), ("failed", "test"), ("failed", "timeout"),
+        ("failed", "infrastructure"), ("failed", "infrastructure"), ("cancelled", None)]))  # fmt: skip
+    def finish(self, pick: int, which: int, begin: bool, outcome: tuple[str, str | None]) -> None:
+        lease, jobs = self.lease(pick)
+        if jobs:
+            job_id = jobs[which % len(jobs)]
+            if begin:
+                self.attempt("start_job", lease=lease, job_id=job_id)
+            self.attempt("finish_job", lease=lease, job_id=job_id, status=outcome[0], failure_kind=outcome[1])
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK, reason=st.sampled_from(["done", "done", "drained", "unprepared"]))
+    def release(self, pick: int, reason: str) -> None:
+        self.attempt("release_batch", lease=self.lease(pick)[0], reason=reason)
+
+    @rule(pick=PICK)
+    def heartbeat(self, pick: int) -> None:
+        self.attempt("heartbeat", worker_id=self.drivers[pick % len(self.drivers)].worker_id)
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK, reap=st.booleans())
+    def expire(self, pick: int, reap: bool) -> None:
+        self.engine.expire(self.lease(pick)[0])
+        if reap:
+            self.engine.call("housekeep")
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK, which=PICK, begin=st.booleans(), outcome=st.sampled_from(["completed", "failed"]))
+    def come_back_from_the_dead(self, pick: int, which: int, begin: bool, outcome: str) -> None:
+        """A lease runs out, its job starts elsewhere, and then the first one reports."""
+        lease, jobs = self.lease(pick)
+        if not jobs:
+            return
+        job_id = jobs[which % len(jobs)]
+        if begin:
+            self.attempt("start_job", lease=lease, job_id=job_id)
+        self.expire(pick, True)
+        self.claim(which, 4)
+        newer, others = self.leases[-1]
+        if job_id in others and newer != lease:
+            self.attempt("start_job", lease=newer, job_id=job_id)
+            kind = "test" if outcome == "failed" else None
+            written = self.attempt("finish_job", lease=lease, job_id=job_id, status=outcome, failure_kind=kind)
+            assert not (written and written.recorded), "a lease that ran out has written"
+
+    @precondition(lambda self: self.accepted)
+    @rule(pick=PICK)
+    def cancel_job(self, pick: int) -> None:
+        self.attempt("cancel_job", job_id=sorted(self.accepted)[pick % len(self.accepted)])
+
+    @precondition(lambda self: self.accepted)
+    @rule(pick=PICK)
+    def cancel_run(self, pick: int) -> None:
+        last = self.engine.value("select max(run_id) from qgjob.run")
+        self.attempt("cancel_run", run_id=1 + pick % last)
+
+    @precondition(lambda self: self.ended)
+    @rule(pick=PICK)
+    def retry(self, pick: int) -> None:
+        answer = self.attempt("retry_job", job_id=sorted(self.ended)[pick % len(self.ended)])
+        assert answer, "what has ended can be retried"
+        self.accepted |= set(answer.job_ids)
+
+    @rule(pick=PICK)
+    def leave(self, pick: int) -> None:
+        driver = self.drivers[pick % len(self.drivers)]
+        self.attempt("end_worker", worker_id=driver.worker_id)
+        if len(self.drivers) < 6:
+            self.new_worker()
+
+    @rule(pick=PICK)
+    def take_over(self, pick: int) -> None:
+        """Another worker takes the device of one that is no longer heard of."""
+        driver = self.drivers[pick % len(self.drivers)]
+        self.engine.rows(
+            "update qgjob.worker set seen_at = seen_at - interval '10 min' where worker_id = %s returning 1",
+            driver.worker_id,
+        )
+        name = self.engine.value("select name from qgjob.device where device_id = %s", driver.device_id)
+        self.drivers[pick % len(self.drivers)] = self.engine.drive(name)
+
+    @rule()
+    def crash(self) -> None:
+        self.engine.connection.execute("delete from qgjob.crash_marker")
+
+    @rule(pick=PICK)
+    def drain(self, pick: int) -> None:
+        self.attempt("drain_worker", worker_id=self.drivers[pick % len(self.drivers)].worker_id)
+        self.new_worker()
+
+    @invariant()
+    def no_rule_is_broken(self) -> None:
+        if not hasattr(self, "accepted"):
+            return
+        invariants.assert_all(self.engine)
+        stored = {job_id for (job_id,) in self.engine.rows("select job_id from qgjob.job")}
+        assert self.accepted <= stored, "an accepted job is never lost"
+        ended = {row.job_id: row for row in self.engine.rows(FINAL)}
+        assert self.ended.items() <= ended.items(), "what has ended never changes"
+        self.ended = ended
+
+    def teardown(self) -> None:
+        if not hasattr(self, "accepted"):
+            return
+        self.engine.mark("1 hour")
+        self.engine.rows(
+            "update qgjob.batch set expires_at = qgjob.now() - interval '1 hour' where ended_at is null returning 1"
+        )
+        self.engine.rows("update qgjob.worker set lease_s = 1 returning 1")
+        self.engine.call("housekeep")
+        self.engine.run_all(self.engine.drive("the last one"))
+        self.no_rule_is_broken()
+        assert set(self.ended) >= self.accepted, "every accepted job ends"
+        assert self.engine.value("select count(*) from qgjob.run where finished_at is null") == 0
+
+
+@pytest.fixture
+def calls(engine: Engine) -> type[Calls]:
+    return type("CallsHere", (Calls,), {"engine": engine})
+
+
+def test_no_sequence_of_calls_breaks_a_rule(calls: type[Calls]) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        calls,
+        settings=settings(
+            max_examples=150,
+            stateful_step_count=50,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.explicit, Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
