@@ -10,7 +10,14 @@ RULES: dict[str, LiteralString] = {
     "a head is an upper bound of its pending jobs": """
         select job_id from qgjob.job join qgjob.job_group using (group_id)
         where status = 'pending' and (head_priority is null or head_priority < priority
-          or (head_priority = priority and head_at > job.created_at))""",
+          or head_at > job.created_at)""",
+    "the devices of a group are its live batches": """
+        select group_id from qgjob.job_group where devices <> (
+          select count(*) from qgjob.batch where batch.group_id = job_group.group_id and ended_at is null)""",
+    "a lane with pending jobs is active": """
+        select lane_id from qgjob.lane where not active and exists (
+          select from qgjob.job_group join qgjob.job using (group_id)
+          where job_group.lane_id = lane.lane_id and job.status = 'pending')""",
     "a run waits for its unfinished jobs that it has not abandoned": """
         select run_id from qgjob.run where remaining <> (
           select count(*) from qgjob.run_job join qgjob.job using (job_id)

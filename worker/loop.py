@@ -76,6 +76,7 @@ class Worker:
     def drain(self) -> None:
         """The first time: finish the running tests and leave. The second time: give everything back at once."""
         at_once, self._draining = self._draining, True
+        log.info("giving back everything" if at_once else "draining: finishing what runs")
         for run in self._runs.values():
             run.drain(at_once=at_once)
         self._wake()

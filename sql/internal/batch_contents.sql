@@ -8,7 +8,7 @@ returns table (
     job_group.reset, qgjob.build_identity(job_group.org_id, job_group.app_version_id), batch.install, device.name,
     worker.lease_s,
     (select coalesce(jsonb_agg(jsonb_build_object('job_id', job_id, 'test_path', test_path, 'timeout_s', timeout_s,
-        'attempt', attempts + 1) order by priority desc, job_id), '[]')
+        'attempt', attempts + 1) order by priority desc, failed_before desc, predicted_s desc, job_id), '[]')
      from qgjob.job where batch_id = p_batch_id)
   from qgjob.batch
   join qgjob.job_group using (group_id)

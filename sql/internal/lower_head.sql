@@ -1,19 +1,25 @@
 -- Set the group's head to its best pending job, or to none. Where somebody is just adding jobs (and so holds a key share
--- lock on the group) the head stays as it is: too high costs one empty look, too low would lose jobs.
+-- lock on the group) the head stays as it is: too high costs one empty look, too low would lose jobs. Of a large group
+-- only the first 500 jobs are looked at; the oldest may be behind them, so the head keeps its age then.
 create or replace function qgjob.lower_head(p_group_id bigint) returns void language plpgsql volatile as $$
 declare
-  v_priority smallint;
-  v_at timestamptz;
+  c_most constant integer := 500;
+  v_now timestamptz := qgjob.now();
+  v_head record;
 begin
   perform from qgjob.job_group where group_id = p_group_id for update skip locked;
   if not found then
     return;
   end if;
-  select priority, created_at into v_priority, v_at
-  from qgjob.job where group_id = p_group_id and status = 'pending'
-  order by priority desc, failed_before desc, predicted_s desc, job_id limit 1;
+  select count(*) as jobs, max(priority) as priority, min(created_at) as at, sum(predicted_s) as work_s into v_head
+  from (
+    select priority, created_at, predicted_s from qgjob.job where group_id = p_group_id and status = 'pending'
+    order by priority desc, failed_before desc, predicted_s desc, job_id limit c_most
+  ) as first;
 
-  update qgjob.job_group set head_priority = v_priority, head_at = v_at,
-    rank_at = v_at + make_interval(secs => qgjob.remaining_s(p_group_id))
-  where group_id = p_group_id and (head_priority, head_at) is distinct from (v_priority, v_at);
+  update qgjob.job_group set
+    head_priority = v_head.priority,
+    head_at = case when v_head.jobs = c_most then least(head_at, v_head.at) else v_head.at end,
+    rank_at = v_now + make_interval(secs => v_head.work_s)
+  where group_id = p_group_id;
 end $$;

@@ -1,5 +1,5 @@
 -- Some of these jobs have become pending: activate their lanes, and make sure that each group's head is at least as high
--- as they are. The key share lock is what keeps the head an upper bound: lower_head skips a group that anyone holds it
+-- and as old as they are. The key share lock is what keeps the head an upper bound: lower_head skips a group that anyone holds it
 -- on, and whoever waits here for lower_head to commit reads the lowered head afterwards.
 create or replace function qgjob.raise_heads(p_job_ids bigint[]) returns void language plpgsql volatile as $$
 declare
@@ -20,14 +20,13 @@ begin
   ), lower as (
     select job_group.group_id, head.priority, head.at, head.work_s
     from qgjob.job_group join head using (group_id)
-    where job_group.head_priority is null or job_group.head_priority < head.priority
+    where job_group.head_priority is null or job_group.head_priority < head.priority or job_group.head_at > head.at
     order by job_group.group_id
     for no key update of job_group
   )
   update qgjob.job_group set
-    head_priority = lower.priority,
-    head_at = coalesce(head_at, lower.at),
+    head_priority = greatest(head_priority, lower.priority),
+    head_at = least(head_at, lower.at),
     rank_at = coalesce(rank_at, v_now + make_interval(secs => lower.work_s))
-  from lower where job_group.group_id = lower.group_id
-    and (job_group.head_priority is null or job_group.head_priority <= lower.priority);
+  from lower where job_group.group_id = lower.group_id;
 end $$;

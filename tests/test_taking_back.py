@@ -1,0 +1,68 @@
+"""An idle device takes over what another holds and has not started; nobody runs anything twice for it."""
+
+import psycopg
+import pytest
+from engine import Engine
+
+
+def test_half_of_what_waits_behind_a_running_job_is_taken_back(engine: Engine) -> None:
+    run = engine.submit(*(f"{number}.js" for number in range(8)))
+    slow, idle = engine.drive("slow"), engine.drive("idle")
+    held = engine.claim(slow)
+    engine.call("record_install", lease=held.lease)
+    while engine.value("select count(*) from qgjob.job where status = 'pending'"):
+        rest = engine.claim(idle)
+        if rest.install:
+            engine.call("record_install", lease=rest.lease)
+        for job in rest.jobs:
+            engine.run_job(rest.lease, job["job_id"])
+    engine.start(held.lease, held.jobs[0]["job_id"])
+
+    split = engine.claim(idle)
+    moved = {job["job_id"] for job in split.jobs}
+    assert moved < {job["job_id"] for job in held.jobs[1:]} or moved == {job["job_id"] for job in held.jobs[1:]}
+    for job_id in moved:
+        assert engine.start(held.lease, job_id) == "skip"
+        engine.run_job(split.lease, job_id)
+    for job in held.jobs:
+        if job["job_id"] not in moved:
+            engine.run_job(held.lease, job["job_id"])
+    assert engine.run(run.run_id).completed == 8
+    assert engine.value("select count(*) from qgjob.attempt") == 8
+
+
+def test_what_is_not_worth_an_install_stays(engine: Engine) -> None:
+    engine.rows("insert into qgjob.org values ('acme', 1, null, now()) returning 1")
+    engine.rows("insert into qgjob.test_timing values ('acme', 'a.js', 'emulator', '', 5, false), "
+                "('acme', 'b.js', 'emulator', '', 5, false) returning 1")  # fmt: skip
+    engine.submit("a.js", "b.js")
+    slow, idle = engine.drive("slow"), engine.drive("idle")
+    held = engine.claim(slow, max_jobs=2)
+    engine.start(held.lease, held.jobs[0]["job_id"])
+    assert engine.claim(idle) is None
+
+
+def test_a_job_that_has_started_stays(engine: Engine) -> None:
+    engine.submit("a.js")
+    slow, idle = engine.drive("slow"), engine.drive("idle")
+    held = engine.claim(slow)
+    engine.start(held.lease, held.jobs[0]["job_id"])
+    assert engine.claim(idle) is None
+
+
+def test_a_device_of_another_kind_takes_nothing_back(engine: Engine) -> None:
+    engine.submit(*({"test_path": f"{number}.js", "selector": {"platform": "ios"}} for number in range(6)))
+    holder = engine.drive("holder", platform="ios")
+    held = engine.claim(holder)
+    engine.start(held.lease, held.jobs[0]["job_id"])
+    assert engine.claim(engine.drive("android", platform="android")) is None
+    assert engine.claim(engine.drive("phone", target="device", platform="ios")) is None
+
+
+def test_a_lease_that_has_ended_is_not_told_to_skip_but_is_refused(engine: Engine) -> None:
+    run = engine.submit("a.js")
+    held = engine.claim(engine.drive("gone"))
+    engine.release(held.lease)
+    engine.claim(engine.drive("next"))
+    with pytest.raises(psycopg.Error, match="no longer held"):
+        engine.start(held.lease, run.job_ids[0])
