@@ -230,7 +230,7 @@ def test_no_sequence_of_calls_breaks_a_rule(calls: type[Calls]) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         calls,
         settings=settings(
-            max_examples=50,
+            max_examples=120,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,
