@@ -198,3 +198,22 @@ def test_another_organisation_cannot_cancel(engine: Engine) -> None:
     with refused("run_exists"):
         engine.call("cancel_run", run_id=10_000)
     assert engine.statuses(run.job_ids) == ["pending"]
+
+
+def test_a_job_is_not_kept_for_a_run_that_has_abandoned_it_and_is_still_stopping(engine: Engine) -> None:
+    first = engine.submit("running.js", "shared.js")
+    second = engine.submit("shared.js")
+    batch = engine.claim(engine.drive(), max_jobs=1)
+    engine.start(batch.lease, first.job_ids[0])
+    assert engine.call("cancel_run", run_id=first.run_id) == (0, 1)
+    assert engine.call("cancel_run", run_id=second.run_id) == (1, 0)
+    assert engine.statuses(first.job_ids) == ["running", "cancelled"]
+
+
+def test_what_is_submitted_beside_a_cancelled_job_is_joined_alone(engine: Engine) -> None:
+    (stopping,) = engine.submit("a.js").job_ids
+    engine.start(engine.claim(engine.drive()).lease, stopping)
+    engine.call("cancel_job", job_id=stopping)
+    waiting = engine.submit("a.js")
+    joined = engine.submit("a.js")
+    assert (joined.total, joined.job_ids) == (1, waiting.job_ids)

@@ -274,3 +274,13 @@ def test_a_joined_job_that_goes_back_has_the_higher_priority(engine: Engine) -> 
     engine.release(batch.lease)
     assert engine.job(first.job_ids[0]).priority == "urgent"
     assert engine.value("select head_priority from qgjob.job_group") == 3
+
+
+def test_fewer_devices_at_work_count_more_than_having_been_served_last(engine: Engine) -> None:
+    engine.submit("a.js", build="v1", org="big")
+    assert engine.claim(engine.drive("phone-1")).org_id == "big"
+    engine.submit("a.js", build="v1", org="small")
+    engine.run_all(engine.drive("phone-2"))
+    engine.submit("a.js", build="v2", org="big", defaults={"priority": "urgent"})
+    engine.submit("a.js", build="v2", org="small")
+    assert engine.claim(engine.drive("phone-3")).org_id == "small"

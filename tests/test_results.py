@@ -121,6 +121,15 @@ def test_a_lost_device_does_not_burn_a_retry_nor_a_failed_test_a_loss(engine: En
     assert engine.job(job_id).failure_kind == "test"
 
 
+def test_a_reported_infrastructure_failure_does_not_burn_a_retry(engine: Engine) -> None:
+    (job_id,) = engine.submit({"test_path": "a.js", "retries": 1}).job_ids
+    driver = engine.drive()
+    for kind, expected in (("infrastructure", "pending"), ("test", "pending"), ("test", "failed")):
+        batch = engine.claim(driver)
+        assert engine.run_job(batch.lease, job_id, "failed", kind).status == expected
+        engine.release(batch.lease)
+
+
 def test_jobs_handed_back_lose_no_attempt(engine: Engine) -> None:
     run = engine.submit("a.js", "b.js")
     driver = engine.drive()

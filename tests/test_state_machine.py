@@ -1,5 +1,6 @@
 """Any sequence of calls, also late, repeated and unfounded ones: no rule breaks at any step, and everything ends."""
 
+from collections.abc import Callable
 from typing import Any
 
 import invariants
@@ -12,7 +13,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -22,8 +22,27 @@ FINAL = "select job_id, status, failure_kind, flaky, attempts, finished_at from 
 EMPTY = "truncate qgjob.org, qgjob.worker, qgjob.crash_marker restart identity cascade"
 
 
+WEIGHTS = {"submit": 3, "claim": 6, "start": 2, "finish": 6, "release": 3}
+ACTIONS: dict[str, dict[str, Any]] = {}
+
+
+def called(**arguments: Any) -> Callable[[Any], Any]:
+    """One of the actions that a step chooses from. Rules of their own would be switched off in most examples."""
+
+    def register(action: Any) -> Any:
+        ACTIONS[action.__name__] = arguments
+        return action
+
+    return register
+
+
 class Calls(RuleBasedStateMachine):
     engine: Engine
+
+    @rule(data=st.data())
+    def step(self, data: Any) -> None:
+        action = data.draw(st.sampled_from([name for name in ACTIONS for _ in range(WEIGHTS.get(name, 1))]))
+        getattr(self, action)(**{name: data.draw(values) for name, values in ACTIONS[action].items()})
 
     @initialize()
     def begin(self) -> None:
@@ -35,8 +54,12 @@ class Calls(RuleBasedStateMachine):
         self.drivers: list[Driver] = []
         self.leases: list[tuple[int, list[int]]] = []
         self.names = 0
-        for _ in range(2):
+        for _ in range(3):
             self.new_worker()
+        for build in ("v1", "v2"):
+            self.accepted |= set(self.engine.submit(*"abcd", build=build).job_ids)
+        for number in range(2):
+            self.claim(number, 3)
 
     def attempt(self, function: str, **args: Any) -> Any:
         """The answer, or None where the call was refused for a reason of ours."""
@@ -48,14 +71,15 @@ class Calls(RuleBasedStateMachine):
             return None
 
     def new_worker(self) -> None:
+        """At most three are asked for work; what earlier ones hold stays in play."""
         self.names += 1
-        self.drivers.append(self.engine.drive(f"phone-{self.names}"))
+        self.drivers = [*self.drivers[-2:], self.engine.drive(f"phone-{self.names}")]
 
     def lease(self, pick: int) -> tuple[int, list[int]]:
         """Any lease that was ever given, more often a young one."""
         return self.leases[-1 - min(pick % 7, pick % len(self.leases))]
 
-    @rule(paths=st.sets(st.sampled_from("abcdef"), min_size=1, max_size=4), build=st.sampled_from(["v1", "v1", "v2"]),
+    @called(paths=st.sets(st.sampled_from("abcdef"), min_size=1, max_size=4), build=st.sampled_from(["v1", "v1", "v2"]),
           org=st.sampled_from(["acme", "acme", "globex"]), retries=st.integers(0, 2), priority=st.integers(0, 3),
           dedupe=st.sampled_from([True, True, False]), key=st.sampled_from([None, None, "k"]))  # fmt: skip
     def submit(
@@ -69,27 +93,24 @@ class Calls(RuleBasedStateMachine):
             if error.diag.constraint_name != "idempotency_key_is_used_once":
                 raise
 
-    @rule(pick=PICK, most=st.integers(1, 4))
+    @called(pick=PICK, most=st.integers(1, 4))
     def claim(self, pick: int, most: int) -> None:
         driver = self.drivers[pick % len(self.drivers)]
         batch = self.attempt("claim_batch", worker_id=driver.worker_id, device_id=driver.device_id, max_jobs=most)
         if batch:
             self.leases.append((batch.lease, [job["job_id"] for job in batch.jobs]))
 
-    @precondition(lambda self: self.leases)
-    @rule(pick=PICK)
+    @called(pick=PICK)
     def install(self, pick: int) -> None:
         self.attempt("record_install", lease=self.lease(pick)[0])
 
-    @precondition(lambda self: self.leases)
-    @rule(pick=PICK, which=PICK)
+    @called(pick=PICK, which=PICK)
     def start(self, pick: int, which: int) -> None:
         lease, jobs = self.lease(pick)
         if jobs:
             self.attempt("start_job", lease=lease, job_id=jobs[which % len(jobs)])
 
-    @precondition(lambda self: self.leases)
-    @rule(pick=PICK, which=PICK, begin=st.booleans(), outcome=st.sampled_from([
+    @called(pick=PICK, which=PICK, begin=st.booleans(), outcome=st.sampled_from([
         ("completed", None), ("completed", None), ("failed", "test"), ("failed", "timeout"),
         ("failed", "infrastructure"), ("failed", "infrastructure"), ("cancelled", None)]))  # fmt: skip
     def finish(self, pick: int, which: int, begin: bool, outcome: tuple[str, str | None]) -> None:
@@ -100,24 +121,21 @@ class Calls(RuleBasedStateMachine):
                 self.attempt("start_job", lease=lease, job_id=job_id)
             self.attempt("finish_job", lease=lease, job_id=job_id, status=outcome[0], failure_kind=outcome[1])
 
-    @precondition(lambda self: self.leases)
-    @rule(pick=PICK, reason=st.sampled_from(["done", "done", "drained", "unprepared"]))
+    @called(pick=PICK, reason=st.sampled_from(["done", "done", "drained", "unprepared"]))
     def release(self, pick: int, reason: str) -> None:
         self.attempt("release_batch", lease=self.lease(pick)[0], reason=reason)
 
-    @rule(pick=PICK)
+    @called(pick=PICK)
     def heartbeat(self, pick: int) -> None:
         self.attempt("heartbeat", worker_id=self.drivers[pick % len(self.drivers)].worker_id)
 
-    @precondition(lambda self: self.leases)
-    @rule(pick=PICK, reap=st.booleans())
+    @called(pick=PICK, reap=st.booleans())
     def expire(self, pick: int, reap: bool) -> None:
         self.engine.expire(self.lease(pick)[0])
         if reap:
             self.engine.call("housekeep")
 
-    @precondition(lambda self: self.leases)
-    @rule(pick=PICK, which=PICK, begin=st.booleans(), outcome=st.sampled_from(["completed", "failed"]))
+    @called(pick=PICK, which=PICK, begin=st.booleans(), outcome=st.sampled_from(["completed", "failed"]))
     def come_back_from_the_dead(self, pick: int, which: int, begin: bool, outcome: str) -> None:
         """A lease runs out, its job starts elsewhere, and then the first one reports."""
         lease, jobs = self.lease(pick)
@@ -135,32 +153,29 @@ class Calls(RuleBasedStateMachine):
             written = self.attempt("finish_job", lease=lease, job_id=job_id, status=outcome, failure_kind=kind)
             assert not (written and written.recorded), "a lease that ran out has written"
 
-    @precondition(lambda self: self.accepted)
-    @rule(pick=PICK)
+    @called(pick=PICK)
     def cancel_job(self, pick: int) -> None:
         self.attempt("cancel_job", job_id=sorted(self.accepted)[pick % len(self.accepted)])
 
-    @precondition(lambda self: self.accepted)
-    @rule(pick=PICK)
+    @called(pick=PICK)
     def cancel_run(self, pick: int) -> None:
         last = self.engine.value("select max(run_id) from qgjob.run")
         self.attempt("cancel_run", run_id=1 + pick % last)
 
-    @precondition(lambda self: self.ended)
-    @rule(pick=PICK)
+    @called(pick=PICK)
     def retry(self, pick: int) -> None:
-        answer = self.attempt("retry_job", job_id=sorted(self.ended)[pick % len(self.ended)])
-        assert answer, "what has ended can be retried"
-        self.accepted |= set(answer.job_ids)
+        if self.ended:
+            answer = self.attempt("retry_job", job_id=sorted(self.ended)[pick % len(self.ended)])
+            assert answer, "what has ended can be retried"
+            self.accepted |= set(answer.job_ids)
 
-    @rule(pick=PICK)
+    @called(pick=PICK)
     def leave(self, pick: int) -> None:
         driver = self.drivers[pick % len(self.drivers)]
         self.attempt("end_worker", worker_id=driver.worker_id)
-        if len(self.drivers) < 6:
-            self.new_worker()
+        self.new_worker()
 
-    @rule(pick=PICK)
+    @called(pick=PICK)
     def take_over(self, pick: int) -> None:
         """Another worker takes the device of one that is no longer heard of."""
         driver = self.drivers[pick % len(self.drivers)]
@@ -171,11 +186,11 @@ class Calls(RuleBasedStateMachine):
         name = self.engine.value("select name from qgjob.device where device_id = %s", driver.device_id)
         self.drivers[pick % len(self.drivers)] = self.engine.drive(name)
 
-    @rule()
+    @called()
     def crash(self) -> None:
         self.engine.connection.execute("delete from qgjob.crash_marker")
 
-    @rule(pick=PICK)
+    @called(pick=PICK)
     def drain(self, pick: int) -> None:
         self.attempt("drain_worker", worker_id=self.drivers[pick % len(self.drivers)].worker_id)
         self.new_worker()
@@ -215,7 +230,7 @@ def test_no_sequence_of_calls_breaks_a_rule(calls: type[Calls]) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         calls,
         settings=settings(
-            max_examples=150,
+            max_examples=120,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,
