@@ -48,6 +48,7 @@ class Heartbeat(Struct):
 
     draining: bool
     leases: list[int]
+    empty_leases: list[int]
     stop_jobs: list[int]
 
 

@@ -68,6 +68,23 @@ def test_cancelling_a_run_frees_its_device(engine: Engine, services: Services) -
     assert (seen.status, seen.completed, seen.cancelled) == ("cancelled", 1, 2)
 
 
+def test_cancelling_a_run_stops_an_install_that_nobody_waits_for(engine: Engine, services: Services) -> None:
+    services.worker("worker", "--setting", "duration_s=0.05", "--install-seconds", "600")
+    run = engine.submit("tests/a.spec.js", "tests/b.spec.js")
+    assert wait_until(lambda: engine.value("select count(*) from qgjob.batch") == 1, 30)
+    engine.call("cancel_run", run_id=run.run_id)
+    assert wait_until(lambda: engine.value("select status from reporting.devices") == "idle", 30)
+
+
+def test_a_draining_worker_does_not_wait_for_an_install(engine: Engine, services: Services) -> None:
+    worker = services.worker("leaver", "--install-seconds", "600")
+    run = engine.submit("tests/a.spec.js")
+    assert wait_until(lambda: engine.value("select count(*) from qgjob.batch") == 1, 30)
+    worker.process.terminate()
+    assert worker.process.wait(30) == 0
+    assert (engine.run(run.run_id).pending, engine.run(run.run_id).attempts) == (1, 0)
+
+
 def test_a_draining_worker_finishes_its_test_and_gives_back_the_rest(engine: Engine, services: Services) -> None:
     worker = services.worker("leaver", "--setting", "duration_s=1", "--lease", "30")
     run = engine.submit(*(f"tests/{number}.spec.js" for number in range(6)))

@@ -40,17 +40,25 @@ class BatchRun:
         self._time_limit: asyncio.TimerHandle | None = None
         self._draining = False
         self._lost = False
+        self._preparing: asyncio.Task[Prepared] | None = None
 
     def lose(self) -> None:
         """The lease is no longer held: nothing may be written under it any more."""
         self._lost = True
         self._interrupt("lost lease")
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Nothing waits for this batch any more: what has not been installed need not be."""
+        if self._preparing:
+            self._preparing.cancel()
 
     def drain(self, *, at_once: bool = False) -> None:
         """Give back what has not started; at once: what has started, too."""
         self._draining = True
         if at_once or self._current is None:
             self._interrupt("drain")
+            self.abandon()
 
     def cancel(self, job_ids: set[int]) -> None:
         """Stop the running job if it is one of these."""
@@ -61,19 +69,28 @@ class BatchRun:
         """Whether the device was able to do its work."""
         try:
             try:
-                prepared = await self._prepare()
+                prepared = await self._prepare_unless_abandoned()
             except (InstallError, PrepareError) as error:
                 log.warning("batch %s: %s", self.batch.lease, error)
                 await self._engine.release(self.batch.lease, "unprepared", str(error))
                 return False
-            try:
-                await self._run_jobs(prepared)
-            finally:
-                await self._executor.cleanup(prepared, failed=bool(self._left))
+            if prepared:
+                try:
+                    await self._run_jobs(prepared)
+                finally:
+                    await self._executor.cleanup(prepared, failed=bool(self._left))
             await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
         except LeaseLost as error:
             log.warning("batch %s: %s", self.batch.lease, error)
         return True
+
+    async def _prepare_unless_abandoned(self) -> Prepared | None:
+        self._preparing = asyncio.create_task(self._prepare())
+        try:
+            await asyncio.wait({self._preparing})
+        finally:
+            self._preparing.cancel()
+        return None if self._preparing.cancelled() else self._preparing.result()
 
     async def _prepare(self) -> Prepared:
         try:

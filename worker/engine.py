@@ -43,6 +43,7 @@ class DeviceId(Struct):
 class Heartbeat(Struct):
     draining: bool
     leases: list[int]
+    empty_leases: list[int]
     stop_jobs: list[int]
 
 
@@ -150,8 +151,10 @@ class Engine:
     async def heartbeat(self) -> Heartbeat:
         return await self._until_answered(lambda: sql.one(self._db, Heartbeat, "heartbeat", worker_id=self.worker_id))
 
-    async def housekeep(self) -> None:
-        await self._until_answered(lambda: sql.one(self._db, Housekept, "housekeep"))
+    async def housekeep(self) -> bool:
+        """Whether there is more to do at once."""
+        done = await self._until_answered(lambda: sql.one(self._db, Housekept, "housekeep"))
+        return done.submitted > 0
 
     async def end(self) -> None:
         await self._until_answered(lambda: sql.call(self._db, "end_worker", worker_id=self.worker_id))

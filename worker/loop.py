@@ -160,6 +160,8 @@ class Worker:
             for lease, run in running.items():
                 if lease not in beat.leases and lease in self._runs:
                     run.lose()
+                if lease in beat.empty_leases:
+                    run.abandon()
                 run.cancel(set(beat.stop_jobs))
             if beat.draining and not self._draining:
                 self.drain()
@@ -167,7 +169,8 @@ class Worker:
 
     async def _housekeep(self) -> None:
         while True:
-            await self._engine.housekeep()
+            while await self._engine.housekeep():
+                pass
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
 
     async def _listen(self, url: str | None) -> None:

@@ -40,8 +40,8 @@ def upgrade() -> None:
           constraint app_version_id_is_a_name check (qgjob.is_name(app_version_id))
         );
 
-        -- What one organisation wants of one kind of device. pass counts the device-seconds it was given, divided by its
-        -- weight: the lowest is served next. An inactive lane has no group with pending jobs.
+        -- What one organisation wants of one kind of device. pass counts the device-seconds it was given, divided by
+        -- its weight: the lowest is served next. An inactive lane has no group with pending jobs.
         create table qgjob.lane (
           lane_id bigint generated always as identity primary key,
           org_id text not null references qgjob.org,
@@ -71,8 +71,9 @@ def upgrade() -> None:
           primary key (org_id, target)
         ) with (fillfactor = 50);
 
-        -- head_priority is an upper bound of the priorities of the group's pending jobs, null only when it has none; head_at
-        -- is since when it waits, rank_at when it should be done if it were alone. devices hold live batches of it.
+        -- head_priority is an upper bound of the priorities of the group's pending jobs, null only when it has none;
+        -- head_at is since when it waits, rank_at when it would be done if it were alone. devices counts the devices
+        -- that hold live batches of it.
         create table qgjob.job_group (
           group_id bigint generated always as identity primary key,
           org_id text not null,

@@ -6,6 +6,9 @@ declare
   v_now timestamptz := qgjob.now();
   v_ended bigint[];
   v_stopping bigint[];
+  v_workers bigint[] := array(
+    select distinct batch.worker_id from qgjob.job join qgjob.batch using (batch_id)
+    where job.job_id = any (p_job_ids));
 begin
   with ended as (
     update qgjob.job set status = 'cancelled', version = version + 1, batch_id = null, finished_at = v_now
@@ -23,9 +26,7 @@ begin
 
   perform qgjob.settle_runs(v_ended);
   perform qgjob.announce(v_ended || v_stopping);
-  perform qgjob.call_workers(array(
-    select distinct batch.worker_id from qgjob.job join qgjob.batch using (batch_id)
-    where job.job_id = any (v_stopping)));
+  perform qgjob.call_workers(v_workers);
   perform qgjob.emit('job.cancelled', jsonb_build_object('org_id', org_id, 'job_id', job_id))
   from qgjob.job where job_id = any (v_ended);
   -- A group without pending jobs must not look as if they waited for a device. Others may: their claims lower the head,

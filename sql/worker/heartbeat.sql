@@ -1,7 +1,7 @@
--- The worker is alive: renew the leases of all its batches, and learn which are held, which running jobs to stop, and
--- whether to drain. A renewal after expiry counts as long as nobody has taken the batch.
+-- The worker is alive: renew the leases of all its batches, and learn which are held, which of those have no job left
+-- (no use in installing for them), which running jobs to stop, and whether to drain. A renewal after expiry counts as long as nobody has taken the batch.
 create or replace function qgjob.heartbeat(p_worker_id bigint)
-returns table (draining boolean, leases bigint[], stop_jobs bigint[]) language plpgsql volatile as $$
+returns table (draining boolean, leases bigint[], empty_leases bigint[], stop_jobs bigint[]) language plpgsql volatile as $$
 declare
   v_worker qgjob.worker := qgjob.require_worker(p_worker_id);
   v_now timestamptz := qgjob.now();
@@ -15,5 +15,8 @@ begin
   where batch_id = any (v_leases);
   update qgjob.worker set seen_at = v_now where worker_id = p_worker_id;
   return query select v_worker.draining, v_leases, array(
+    select lease from unnest(v_leases) as lease
+    where not exists (select from qgjob.job where batch_id = lease)
+  ), array(
     select job_id from qgjob.job where batch_id = any (v_leases) and cancel_requested_at is not null);
 end $$;
