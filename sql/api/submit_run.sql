@@ -54,6 +54,10 @@ begin
 
   -- One row per job to wait for; ids in the order of submission, which is also the order of age.
   v_wanted := array(
+    with usual as materialized (
+      select target, qgjob.usual_test_s(p_org_id, target) as test_s
+      from (select distinct target from unnest(v_requests)) as targets
+    )
     select (nextval(pg_get_serial_sequence('qgjob.job', 'job_id')), group_id, test_path, priority, retries, timeout_s,
       dedupe, predicted_s, failed_before)::qgjob.wanted_job
     from (
@@ -66,10 +70,7 @@ begin
       join qgjob.job_group on job_group.org_id = p_org_id and job_group.app_version_id = p_app_version_id
         and job_group.target = request.target and job_group.selector = request.selector
         and job_group.reset = request.reset
-      join (
-        select target, qgjob.usual_test_s(p_org_id, target) as test_s
-        from (select distinct target from unnest(v_requests)) as targets
-      ) as usual on usual.target = request.target
+      join usual on usual.target = request.target
       left join qgjob.test_timing as known on known.org_id = p_org_id and known.target = request.target
         and known.platform = coalesce(request.selector ->> 'platform', '') and known.test_path = request.test_path
       group by job_group.group_id, request.test_path, request.dedupe,

@@ -1,9 +1,7 @@
--- The field of a submitted job (defaults already filled in) that breaks a rule; null when all is well.
+-- The field that breaks a rule in what a submitted job says beside its test_path (defaults already filled in); null when
+-- all is well.
 create or replace function qgjob.wrong_field(p_job jsonb) returns text language sql immutable parallel safe as $$
   select case
-    when jsonb_typeof(p_job) is distinct from 'object' then ''
-    when jsonb_typeof(p_job -> 'test_path') is distinct from 'string'
-      or not qgjob.is_test_path(p_job ->> 'test_path') then 'test_path'
     when p_job ->> 'target' not in ('emulator', 'device', 'browserstack') then 'target'
     when p_job -> 'selector' <> '{}' and (
       jsonb_typeof(p_job -> 'selector') <> 'object'
@@ -16,8 +14,8 @@ create or replace function qgjob.wrong_field(p_job jsonb) returns text language 
     when jsonb_typeof(p_job -> 'timeout_s') <> 'number'
       or p_job ->> 'timeout_s' !~ '^[1-9][0-9]{0,4}$' or (p_job ->> 'timeout_s')::integer > 86400 then 'timeout_s'
     when jsonb_typeof(p_job -> 'dedupe') <> 'boolean' then 'dedupe'
-    when p_job - array['test_path', 'target', 'selector', 'reset', 'priority', 'retries', 'timeout_s', 'dedupe'] <> '{}'
+    when p_job - array['target', 'selector', 'reset', 'priority', 'retries', 'timeout_s', 'dedupe'] <> '{}'
       then (select min(name) from jsonb_object_keys(p_job) as name
-            where name not in ('test_path', 'target', 'selector', 'reset', 'priority', 'retries', 'timeout_s', 'dedupe'))
+            where name not in ('target', 'selector', 'reset', 'priority', 'retries', 'timeout_s', 'dedupe'))
   end
 $$;
