@@ -3,6 +3,7 @@
 For replays and simulations only: one session, no retries, and `qgjob.now` moves when it is told to.
 """
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,6 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 
 # Later than any real clock: nothing that was written before the replay lies in its future.
 BEGINNING = datetime(2100, 1, 1, tzinfo=UTC)
-COPY = "qgjob_replay"
 
 
 class VirtualTime:
@@ -59,17 +59,18 @@ class VirtualTime:
 def copied(url: str) -> Generator[VirtualTime]:
     """A session on a copy of this migrated database, which itself stays as it is and must have no other session."""
     to_copy = urlsplit(url)
+    name = f"qgjob_replay_{os.getpid()}"
     with psycopg.connect(to_copy._replace(path="/postgres").geturl(), autocommit=True) as server:
-        server.execute(SQL("drop database if exists {} with (force)").format(Identifier(COPY)))
+        server.execute(SQL("drop database if exists {} with (force)").format(Identifier(name)))
         # Copying files beats logging them six to one, and nobody wants to recover this database.
         server.execute(
             SQL("create database {} template {} strategy file_copy").format(
-                Identifier(COPY), Identifier(to_copy.path.strip("/"))
+                Identifier(name), Identifier(to_copy.path.strip("/"))
             )
         )
         try:
-            copy = to_copy._replace(path=f"/{COPY}").geturl()
+            copy = to_copy._replace(path=f"/{name}").geturl()
             with psycopg.connect(copy, autocommit=True, prepare_threshold=0) as connection:
                 yield VirtualTime(connection)
         finally:
-            server.execute(SQL("drop database if exists {} with (force)").format(Identifier(COPY)))
+            server.execute(SQL("drop database if exists {} with (force)").format(Identifier(name)))

@@ -69,6 +69,8 @@ def replay(
         Path | None,
         typer.Option(
             metavar="FILE",
+            exists=True,
+            dir_okay=False,
             help="Replay what was recorded: JSON or CSV with at_s, org_id, app_version_id, target, test_path, "
             "duration_s, priority.",
         ),

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from qgjob.models import Target
 from sql.virtual_time import VirtualTime
 from worker.replay.schedule import Fleet, Schedule, Stay
-from worker.replay.workload import Submission, Test, Workload
+from worker.replay.workload import Spec, Submission, Workload
 
 LEASE_S = 3600
 BEAT_S = 1200.0
@@ -98,7 +98,7 @@ class Progress:
     """Of one workload. `of_job` leads from a job to its submission and test."""
 
     schedule: Schedule
-    of_job: dict[int, tuple[int, Test]] = field(default_factory=dict[int, tuple[int, Test]])
+    of_job: dict[int, tuple[int, Spec]] = field(default_factory=dict[int, tuple[int, Spec]])
     finished: set[int] = field(default_factory=set[int])
     arrived: int = 0
     pending: int = 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from worker.replay.durations import Durations
-from worker.replay.workload import Submission, Test, Workload, varied
+from worker.replay.workload import Spec, Submission, Workload, varied
 
 # Tests in a submission, and how many of ten submissions are like that.
 SIZES = {"small": (5, 10, 6), "medium": (20, 50, 3), "large": (100, 150, 1)}
@@ -38,7 +38,7 @@ def draw(mix: Mix, devices: int, random: Random) -> Workload:
         low, high, _ = SIZES[size]
         chosen = sorted(random.sample(range(SUITE), random.randint(low, high)))
         tests = tuple(
-            Test(f"tests/spec-{place:03}.spec.ts", "emulator", suite[place] * varied(random, mix.noise))
+            Spec(f"tests/spec-{place:03}.spec.ts", "emulator", suite[place] * varied(random, mix.noise))
             for place in chosen
         )
         drawn.append(Submission(0.0, org_id, f"build-{number}", tests))

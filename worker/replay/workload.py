@@ -18,7 +18,7 @@ class BadWorkload(Exception):
 
 
 @dataclass(frozen=True)
-class Test:
+class Spec:
     path: str
     target: Target
     duration_s: float
@@ -32,7 +32,7 @@ class Submission:
     at_s: float
     org_id: str
     app_version_id: str
-    tests: tuple[Test, ...]
+    tests: tuple[Spec, ...]
 
 
 Workload = Sequence[Submission]
@@ -68,7 +68,7 @@ def earlier(workload: Workload, random: Random, *, noise: float, runs: int) -> l
                 0.0,
                 org_id,
                 f"earlier-{number}",
-                tuple(Test(path, target, usual_s * varied(random, noise)) for (path, target), usual_s in suite.items()),
+                tuple(Spec(path, target, usual_s * varied(random, noise)) for (path, target), usual_s in suite.items()),
             )
             for org_id, suite in suites.items()
         ]
@@ -108,10 +108,10 @@ def line(row: dict[str, Any], place: str) -> Line:
 
 
 def gathered(lines: Iterable[Line]) -> Workload:
-    together: dict[tuple[float, str, str], list[Test]] = {}
+    together: dict[tuple[float, str, str], list[Spec]] = {}
     for item in lines:
         tests = together.setdefault((item.at_s, item.org_id, item.app_version_id), [])
-        tests.append(Test(item.test_path, item.target, item.duration_s, item.priority))
+        tests.append(Spec(item.test_path, item.target, item.duration_s, item.priority))
     if not together:
         raise BadWorkload("a workload has at least one test")
     found = [Submission(at_s, org_id, build, tuple(tests)) for (at_s, org_id, build), tests in together.items()]
