@@ -145,7 +145,7 @@ def test_the_baselines_do_what_they_say() -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_drawn_durations_have_the_deciles_and_about_the_mean_of_their_source(name: str) -> None:
     durations, random = SETS[name], Random(1)
-    drawn = sorted(durations.draw(random) for _ in range(20_000))
+    drawn = sorted(durations.suite(random, 20_000))
     assert sum(drawn) / len(drawn) == pytest.approx(durations.mean_s, rel=0.08)
     assert drawn[10_000] == pytest.approx(durations.deciles_s[5], rel=0.03)
     assert durations.deciles_s[0] <= drawn[0] <= drawn[-1] <= durations.deciles_s[10]
@@ -173,6 +173,27 @@ def test_a_recorded_workload_is_read_from_csv_and_json(tmp_path: Path) -> None:
         Submission(9, "acme", "v2", (Spec("a.js", "emulator", 3.5),)),
     ]
     assert read(tmp_path / "w.json") == read(tmp_path / "w.csv") == expected
+
+
+def test_what_a_database_remembers_can_be_exported_and_replayed(engine: Engine, tmp_path: Path) -> None:
+    driver = engine.drive()
+    engine.submit("a.js", {"test_path": "b.js", "priority": "high"})
+    while batch := engine.claim(driver):
+        for job in batch.jobs:
+            engine.start(batch.lease, job["job_id"])
+            engine.move_clock(7)
+            engine.finish(batch.lease, job["job_id"])
+        engine.call("release_batch", lease=batch.lease)
+    query = b"""copy (
+        select extract(epoch from created_at - min(created_at) over ()) as at_s, org_id, app_version_id, target,
+          test_path, duration_s, priority
+        from reporting.jobs where status = 'completed' order by created_at
+    ) to stdout csv header"""
+    with (tmp_path / "w.csv").open("wb") as file, engine.connection.cursor().copy(query) as copy:
+        file.writelines(copy)
+    (submission,) = read(tmp_path / "w.csv")
+    assert sorted((spec.path, spec.priority) for spec in submission.tests) == [("a.js", "normal"), ("b.js", "high")]
+    assert sum(spec.duration_s for spec in submission.tests) == pytest.approx(14, abs=2)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def replay(
     plan = needed.Plan(
         report="savings" if savings else "batch-instances" if batch_instances else "workload",
         seed=seed,
-        seeds=seeds or batch_instances or (10 if savings else 1),
+        seeds=seeds or batch_instances or (20 if savings else 1),
         install_s=40.0 if install_cost is None else install_cost,
         reset_s=3.0 if reset_cost is None else reset_cost,
         scale=1.0 if scale is None else scale,

@@ -16,8 +16,14 @@ class Durations:
     deciles_s: tuple[float, ...]
     lognormal: tuple[float, float]
 
-    def draw(self, random: Random) -> float:
-        place = random.random() * (len(self.deciles_s) - 1)
+    def suite(self, random: Random, tests: int) -> list[float]:
+        """One test from each of equal parts of the distribution, shuffled: every suite has its mean and its tail."""
+        drawn = [self._at((number + random.random()) / tests) for number in range(tests)]
+        random.shuffle(drawn)
+        return drawn
+
+    def _at(self, quantile: float) -> float:
+        place = quantile * (len(self.deciles_s) - 1)
         low, high = list(pairwise(self.deciles_s))[int(place)]
         return float(low * (high / low) ** (place % 1))
 

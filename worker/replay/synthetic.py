@@ -27,7 +27,7 @@ class Mix:
 def draw(mix: Mix, devices: int, random: Random) -> Workload:
     """Every organisation has one suite; each submission is a part of it on a new build."""
     suites = {
-        f"org-{number}": [mix.durations.draw(random) * mix.scale for _ in range(SUITE)]
+        f"org-{number}": [usual_s * mix.scale for usual_s in mix.durations.suite(random, SUITE)]
         for number in range(1, min(mix.orgs, mix.groups) + 1)
     }
     drawn: list[Submission] = []
