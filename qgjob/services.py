@@ -56,7 +56,7 @@ def running(database_url: str, *, port: int, logs: Path, say: Say) -> Generator[
     logs.mkdir(exist_ok=True)
     executor = _executor(project, logs, say)
     say("preparing the database")
-    _migrate(root, env, logs)
+    migrate(root, env, logs)
     with ExitStack() as stack:
         say("starting the API")
         api, url = _start_api(root, env, port, logs)
@@ -154,7 +154,8 @@ def _executor(project: Path, logs: Path, say: Say) -> str:
     return "playwright"
 
 
-def _migrate(root: Path, env: dict[str, str], logs: Path) -> None:
+def migrate(root: Path, env: dict[str, str], logs: Path) -> None:
+    """Bring the database that `env` names to the newest schema."""
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]
     migration = Child("alembic", command, log=logs / "alembic.log", env=env, cwd=root)
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from stand_in import environment, qgjob
 
-COMMANDS = "submit status list logs cancel retry groups workers devices stats health dev demo".split()  # noqa: SIM905
+COMMANDS = "submit status list logs cancel retry groups workers devices stats health dev demo replay".split()  # noqa: SIM905
 
 
 def test_the_help_names_every_command() -> None:
@@ -53,7 +53,7 @@ def test_help_does_not_load_what_only_requests_need() -> None:
     assert done.stderr.strip() == b"[]"
 
 
-@pytest.mark.parametrize("command", ["dev", "demo"])
+@pytest.mark.parametrize("command", ["dev", "demo", "replay"])
 def test_the_services_are_said_to_be_missing_where_they_are(command: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.modules['qgjob.{command}'] = None")
     result = qgjob(command, PYTHONPATH=str(tmp_path))

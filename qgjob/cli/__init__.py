@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qgjob import __version__
-from qgjob.cli import act, fleet, local, output, show, submit
+from qgjob.cli import act, fleet, local, output, replay, show, submit
 
 # No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -43,3 +43,4 @@ app.command(epilog=fleet.STATS_EPILOG)(fleet.stats)
 app.command(epilog=fleet.HEALTH_EPILOG)(fleet.health)
 app.command(epilog=local.DEV_EPILOG)(local.dev)
 app.command(epilog=local.DEMO_EPILOG)(local.demo)
+app.command(epilog=replay.EPILOG)(replay.replay)

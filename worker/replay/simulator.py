@@ -1,0 +1,248 @@
+"""The workload through the real SQL functions: virtual devices claim, install, run and release as workers do."""
+
+import heapq
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from qgjob.models import Target
+from sql.virtual_time import VirtualTime
+from worker.replay.schedule import Fleet, Schedule, Stay
+from worker.replay.workload import Spec, Submission, Workload
+
+LEASE_S = 3600
+BEAT_S = 1200.0
+MAX_JOBS = 20  # as workers ask for unless told otherwise
+# What an idle worker does while hints are heard. Hints themselves come at once here.
+POLL_S = 5.0
+# This much virtual time with work pending, every device idle and nothing else to come: the scheduler is stuck.
+STUCK_S = 7200.0
+
+EventKind = Literal["arrival", "installed", "start", "end", "beat", "poll"]
+
+
+class Wrong(Exception):
+    """The SQL functions broke a promise. The message says which."""
+
+
+class Registered(msgspec.Struct):
+    worker_id: int
+
+
+class RegisteredDevice(msgspec.Struct):
+    device_id: int
+
+
+class Submitted(msgspec.Struct):
+    total: int
+    job_ids: list[int]
+
+
+class ClaimedJob(msgspec.Struct):
+    job_id: int
+    test_path: str
+
+
+class Claimed(msgspec.Struct):
+    lease: int
+    org_id: str
+    app_version_id: str
+    install: bool
+    jobs: list[ClaimedJob]
+
+
+class Recorded(msgspec.Struct):
+    status: str
+    recorded: bool
+
+
+class Decision(msgspec.Struct):
+    decision: str
+
+
+class Beat(msgspec.Struct):
+    leases: list[int]
+
+
+@dataclass
+class Device:
+    """`asked` says that it has claimed since it became idle, so the database knows that it waits."""
+
+    name: str
+    device_id: int
+    asked: bool = False
+
+
+@dataclass
+class Held:
+    """A batch on a device, and how many of its jobs are done."""
+
+    batch: Claimed
+    claimed_s: float
+    done: int = 0
+
+    @property
+    def lease(self) -> int:
+        return self.batch.lease
+
+    @property
+    def job_id(self) -> int:
+        return self.batch.jobs[self.done].job_id
+
+
+@dataclass
+class Progress:
+    """Of one workload. `of_job` leads from a job to its submission and test."""
+
+    schedule: Schedule
+    of_job: dict[int, tuple[int, Spec]] = field(default_factory=dict[int, tuple[int, Spec]])
+    finished: set[int] = field(default_factory=set[int])
+    arrived: int = 0
+    pending: int = 0
+
+
+class Simulator:
+    """Devices that live through several workloads, one after the other. Everything is decided in the database."""
+
+    def __init__(self, time: VirtualTime, used: list[Target], fleet: Fleet) -> None:
+        self._time = time
+        self._fleet = fleet
+        self._order = count()
+        self._held: dict[int, Held] = {}
+        self._events: list[tuple[float, int, EventKind, int]] = []
+        self.now_s = 0.0
+        self.calls = 0
+        self._worker_id = time.one(
+            Registered, "register_worker", name="replay", version="replay", targets=used, lease_s=LEASE_S
+        ).worker_id
+        self._devices = [self._register(f"{target}-{number}", target) for target in used
+                         for number in range(1, fleet.devices + 1)]  # fmt: skip
+
+    def _register(self, name: str, target: Target) -> Device:
+        found = self._time.one(RegisteredDevice, "register_device", worker_id=self._worker_id, name=name, target=target)
+        return Device(name, found.device_id)
+
+    def run(self, workload: Workload) -> Schedule:
+        """Until the last test has ended. Times in the schedule count from now. Raises Wrong."""
+        began_s = self.now_s
+        progress = Progress(Schedule([0.0] * len(workload)))
+        self._events.clear()
+        for place, submission in enumerate(workload):
+            self._plan(began_s + submission.at_s, "arrival", place)
+        self._plan(began_s, "beat")
+        last_s = began_s
+        while progress.arrived < len(workload) or len(progress.finished) < len(progress.of_job):
+            kinds = self._next_moment(workload, progress, began_s)
+            if kinds & {"arrival", "installed", "start", "end"}:
+                last_s = self.now_s
+            elif self.now_s > last_s + STUCK_S and progress.pending and not self._held:
+                raise Wrong(f"{progress.pending} jobs stay pending although every device is idle")
+            if kinds & {"arrival", "end", "poll"}:
+                self._claim(progress)
+        return progress.schedule
+
+    def _plan(self, at_s: float, kind: EventKind, place: int = 0) -> None:
+        heapq.heappush(self._events, (round(at_s, 6), next(self._order), kind, place))
+
+    def _next_moment(self, workload: Workload, progress: Progress, began_s: float) -> set[EventKind]:
+        """Everything that happens at one time, before anybody claims."""
+        self.now_s = self._events[0][0]
+        self._time.set_clock(self.now_s)
+        kinds: set[EventKind] = set()
+        while self._events and self._events[0][0] == self.now_s:
+            _, _, kind, place = heapq.heappop(self._events)
+            kinds.add(kind)
+            match kind:
+                case "arrival":
+                    self._submit(workload[place], place, progress)
+                case "installed":
+                    self.calls += 1
+                    self._time.call("record_install", lease=self._held[place].lease)
+                    self._start(place, progress)
+                case "start":
+                    self._start(place, progress)
+                case "end":
+                    self._end(place, progress, began_s)
+                case "beat":
+                    self._beat()
+                case "poll":
+                    pass
+        return kinds
+
+    def _submit(self, submission: Submission, place: int, progress: Progress) -> None:
+        jobs = [{"test_path": t.path, "target": t.target, "priority": t.priority} for t in submission.tests]
+        self.calls += 1
+        found = self._time.one(
+            Submitted,
+            "submit_run",
+            org_id=submission.org_id,
+            app_version_id=submission.app_version_id,
+            jobs=Jsonb(jobs),
+            defaults=Jsonb({"dedupe": False}),
+        )
+        if len(found.job_ids) != len(jobs):
+            raise Wrong(f"{len(jobs)} tests were submitted and {len(found.job_ids)} jobs accepted")
+        for job_id, test in zip(found.job_ids, submission.tests, strict=True):
+            progress.of_job[job_id] = place, test
+        progress.arrived += 1
+        progress.pending += len(jobs)
+
+    def _claim(self, progress: Progress) -> None:
+        """Idle devices ask; those that know that nothing is pending do not ask twice."""
+        for place, device in enumerate(self._devices):
+            if place in self._held or (device.asked and not progress.pending):
+                continue
+            self.calls += 1
+            device.asked = True
+            for batch in self._time.many(
+                Claimed, "claim_batch", worker_id=self._worker_id, device_id=device.device_id, max_jobs=MAX_JOBS
+            ):
+                if any(job.test_path != progress.of_job[job.job_id][1].path for job in batch.jobs):
+                    raise Wrong(f"batch {batch.lease} holds a job under another test_path than was submitted")
+                progress.pending -= len(batch.jobs)
+                device.asked = False
+                self._held[place] = Held(batch, self.now_s)
+                prepare_s = self._fleet.install_s if batch.install else self._fleet.reset_s
+                self._plan(self.now_s + prepare_s, "installed" if batch.install else "start", place)
+        somebody_waits = progress.pending and len(self._held) < len(self._devices)
+        if somebody_waits and not any(event[2] == "poll" for event in self._events):
+            self._plan(self.now_s + POLL_S, "poll")
+
+    def _start(self, place: int, progress: Progress) -> None:
+        held = self._held[place]
+        self.calls += 1
+        found = self._time.one(Decision, "start_job", lease=held.lease, job_id=held.job_id)
+        if found.decision != "run":
+            raise Wrong(f"job {held.job_id} was to be skipped, and nobody cancelled it")
+        self._plan(self.now_s + progress.of_job[held.job_id][1].duration_s, "end", place)
+
+    def _end(self, place: int, progress: Progress, began_s: float) -> None:
+        held = self._held[place]
+        job_id = held.job_id
+        self.calls += 1
+        found = self._time.one(Recorded, "finish_job", lease=held.lease, job_id=job_id, status="completed")
+        if job_id in progress.finished or found != Recorded("completed", True):
+            raise Wrong(f"job {job_id} did not finish exactly once: {found}")
+        progress.finished.add(job_id)
+        progress.schedule.ends_s[progress.of_job[job_id][0]] = self.now_s - began_s
+        held.done += 1
+        if held.done < len(held.batch.jobs):
+            self._plan(self.now_s + self._fleet.reset_s, "start", place)
+            return
+        self.calls += 1
+        self._time.call("release_batch", lease=held.lease)
+        del self._held[place]
+        batch, name = held.batch, self._devices[place].name
+        group = batch.org_id, batch.app_version_id
+        times = held.claimed_s - began_s, self.now_s - began_s
+        progress.schedule.stays.append(Stay(name, *group, batch.install, held.done, *times))
+
+    def _beat(self) -> None:
+        self.calls += 1
+        found = self._time.one(Beat, "heartbeat", worker_id=self._worker_id)
+        if not {held.lease for held in self._held.values()} <= set(found.leases):
+            raise Wrong("a heartbeat did not renew every lease")
+        self._plan(self.now_s + BEAT_S, "beat")
