@@ -1,15 +1,25 @@
--- How many jobs a device takes at once: about half of its share of what is left, so that big groups are taken in few
--- claims and the last jobs one by one, and no device sits on work that another could do.
+-- How many jobs a device takes at once: the longest first, together about half of its share of what is left, if every
+-- device that would be worth its install came to help. So big groups are taken in few claims and the last jobs one by one,
+-- and no device sits on work that another could do.
 create or replace function qgjob.batch_size(p_group qgjob.job_group, p_max_jobs integer) returns integer
-language sql volatile as $$
-  select greatest(1, least(p_max_jobs, ceil(jobs / (2.0 * devices))))::integer
-  from (
-    select
-      (select count(*) from (
-        select from qgjob.job where group_id = p_group.group_id and status = 'pending' limit 1000) as bounded
-      ) as jobs,
-      1 + p_group.devices + (
-        select count(*) from qgjob.device where target = p_group.target and waiting and labels @> p_group.selector
-      ) as devices
-  ) as counted
-$$;
+language plpgsql volatile as $$
+declare
+  v_remaining_s double precision := qgjob.remaining_s(p_group.group_id);
+  v_helpers double precision;
+  v_share_s double precision;
+begin
+  select count(*) into v_helpers
+  from qgjob.device where target = p_group.target and worker_id is not null and labels @> p_group.selector;
+  v_helpers := least(v_helpers, v_remaining_s / greatest(1, qgjob.install_s(p_group.org_id, p_group.target)));
+  v_share_s := v_remaining_s / (2 * greatest(1, p_group.devices + 1, v_helpers));
+  return greatest(1, (
+    select count(*)
+    from (
+      select sum(predicted_s) over (order by priority desc, failed_before desc, predicted_s desc, job_id) as until_s
+      from (
+        select * from qgjob.job where group_id = p_group.group_id and status = 'pending'
+        order by priority desc, failed_before desc, predicted_s desc, job_id limit p_max_jobs
+      ) as first
+    ) as taken
+    where until_s <= v_share_s));
+end $$;

@@ -4,18 +4,22 @@
 create or replace function qgjob.raise_heads(p_job_ids bigint[]) returns void language plpgsql volatile as $$
 declare
   v_now timestamptz := qgjob.now();
-  v_groups bigint[] := array(
-    select distinct group_id from qgjob.job where job_id = any (p_job_ids) and status = 'pending');
+  v_groups bigint[];
 begin
+  -- Materialized, or a database without statistics walks through the index of all pending jobs instead of these.
+  with job as materialized (select group_id, status from qgjob.job where job_id = any (p_job_ids))
+  select coalesce(array_agg(distinct group_id), '{}') into v_groups from job where status = 'pending';
   if v_groups = '{}' then
     return;
   end if;
   perform qgjob.activate_lanes(array(select lane_id from qgjob.job_group where group_id = any (v_groups)));
   perform from qgjob.job_group where group_id = any (v_groups) order by group_id for key share;
 
-  with head as (
+  with job as materialized (
+    select group_id, status, priority, created_at, predicted_s from qgjob.job where job_id = any (p_job_ids)
+  ), head as (
     select group_id, max(priority) as priority, min(created_at) as at, sum(predicted_s) as work_s
-    from qgjob.job where job_id = any (p_job_ids) and status = 'pending'
+    from job where status = 'pending'
     group by group_id
   ), lower as (
     select job_group.group_id, head.priority, head.at, head.work_s

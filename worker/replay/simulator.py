@@ -78,10 +78,11 @@ class Device:
 
 @dataclass
 class Held:
-    """A batch on a device, and how many of its jobs are done."""
+    """A batch on a device: the ids of its jobs that have not ended, and how many have."""
 
     batch: Claimed
     claimed_s: float
+    left: list[int]
     done: int = 0
 
     @property
@@ -90,7 +91,7 @@ class Held:
 
     @property
     def job_id(self) -> int:
-        return self.batch.jobs[self.done].job_id
+        return self.left[0]
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Progress:
     of_job: dict[int, tuple[int, Spec]] = field(default_factory=dict[int, tuple[int, Spec]])
     finished: set[int] = field(default_factory=set[int])
     arrived: int = 0
-    pending: int = 0
+    pending: set[int] = field(default_factory=set[int])
 
 
 class Simulator:
@@ -139,7 +140,7 @@ class Simulator:
             if kinds & {"arrival", "installed", "start", "end"}:
                 last_s = self.now_s
             elif self.now_s > last_s + STUCK_S and progress.pending and not self._held:
-                raise Wrong(f"{progress.pending} jobs stay pending although every device is idle")
+                raise Wrong(f"{len(progress.pending)} jobs stay pending although every device is idle")
             if kinds & {"arrival", "end", "poll"}:
                 self._claim(progress)
         return progress.schedule
@@ -161,9 +162,9 @@ class Simulator:
                 case "installed":
                     self.calls += 1
                     self._time.call("record_install", lease=self._held[place].lease)
-                    self._start(place, progress)
+                    self._start(place, progress, began_s)
                 case "start":
-                    self._start(place, progress)
+                    self._start(place, progress, began_s)
                 case "end":
                     self._end(place, progress, began_s)
                 case "beat":
@@ -188,12 +189,13 @@ class Simulator:
         for job_id, test in zip(found.job_ids, submission.tests, strict=True):
             progress.of_job[job_id] = place, test
         progress.arrived += 1
-        progress.pending += len(jobs)
+        progress.pending.update(found.job_ids)
 
     def _claim(self, progress: Progress) -> None:
-        """Idle devices ask; those that know that nothing is pending do not ask twice."""
+        """Idle devices ask; those that know that nothing is to be had do not ask twice."""
+        wanted = bool(progress.pending) or any(len(held.left) > 1 for held in self._held.values())
         for place, device in enumerate(self._devices):
-            if place in self._held or (device.asked and not progress.pending):
+            if place in self._held or (device.asked and not wanted):
                 continue
             self.calls += 1
             device.asked = True
@@ -202,21 +204,25 @@ class Simulator:
             ):
                 if any(job.test_path != progress.of_job[job.job_id][1].path for job in batch.jobs):
                     raise Wrong(f"batch {batch.lease} holds a job under another test_path than was submitted")
-                progress.pending -= len(batch.jobs)
+                progress.pending.difference_update(job.job_id for job in batch.jobs)
                 device.asked = False
-                self._held[place] = Held(batch, self.now_s)
+                self._held[place] = Held(batch, self.now_s, [job.job_id for job in batch.jobs])
                 prepare_s = self._fleet.install_s if batch.install else self._fleet.reset_s
                 self._plan(self.now_s + prepare_s, "installed" if batch.install else "start", place)
-        somebody_waits = progress.pending and len(self._held) < len(self._devices)
+        somebody_waits = wanted and len(self._held) < len(self._devices)
         if somebody_waits and not any(event[2] == "poll" for event in self._events):
             self._plan(self.now_s + POLL_S, "poll")
 
-    def _start(self, place: int, progress: Progress) -> None:
+    def _start(self, place: int, progress: Progress, began_s: float) -> None:
         held = self._held[place]
         self.calls += 1
         found = self._time.one(Decision, "start_job", lease=held.lease, job_id=held.job_id)
-        if found.decision != "run":
-            raise Wrong(f"job {held.job_id} was to be skipped, and nobody cancelled it")
+        if found.decision != "run":  # an idle device has taken it back
+            elsewhere = any(held.job_id in other.left for other in self._held.values() if other is not held)
+            if not elsewhere and held.job_id not in progress.finished:
+                raise Wrong(f"job {held.job_id} was to be skipped, and nobody else has it")
+            self._go_on(place, progress, began_s, after_s=0)
+            return
         self._plan(self.now_s + progress.of_job[held.job_id][1].duration_s, "end", place)
 
     def _end(self, place: int, progress: Progress, began_s: float) -> None:
@@ -229,8 +235,14 @@ class Simulator:
         progress.finished.add(job_id)
         progress.schedule.ends_s[progress.of_job[job_id][0]] = self.now_s - began_s
         held.done += 1
-        if held.done < len(held.batch.jobs):
-            self._plan(self.now_s + self._fleet.reset_s, "start", place)
+        self._go_on(place, progress, began_s, after_s=self._fleet.reset_s)
+
+    def _go_on(self, place: int, progress: Progress, began_s: float, *, after_s: float) -> None:
+        """With the next job of the batch, or without it."""
+        held = self._held[place]
+        held.left.pop(0)
+        if held.left:
+            self._plan(self.now_s + after_s, "start", place)
             return
         self.calls += 1
         self._time.call("release_batch", lease=held.lease)
