@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from bench.lab import Lab
+from bench.queues.idle import Sample
 
 EVERY_PEER = {"pgmq": "pgmq", "pgqueuer": "pgqueuer", "procrastinate": "procrastinate"}
 CLASSES = {"qgjob": ("ours", "Ours"), "floor": ("floor", "Floor"), "pgmq": ("pgmq", "Pgmq"),
@@ -25,8 +26,8 @@ class Queue(Protocol):
     def drain(self, count: int, clients: int, longest_s: float) -> dict[str, float]:
         """Fill up, then claim and finish so many no-op jobs: jobs per second, and what else is worth telling."""
 
-    def pick_up(self, samples: int) -> list[float]:
-        """Seconds from the answer to a submission until an idle consumer has claimed it."""
+    def pick_up(self, samples: int) -> list[Sample]:
+        """How long submissions wait for an idle consumer to claim them."""
 
     def close(self) -> None: ...
 

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from bench.queues.idle import Consumer, watch_idle_consumer
+from bench.queues.idle import Consumer, Sample, watch_idle_consumer
 from bench.rounds import together
 
 TABLE = """
@@ -76,7 +76,7 @@ class Floor:
             connection.close()
         return {"jobs/s": sum(sizes) / seconds}
 
-    def pick_up(self, samples: int) -> list[float]:
+    def pick_up(self, samples: int) -> list[Sample]:
         self._connection.execute("truncate item")
         with psycopg.connect(self.url, autocommit=True) as listener, psycopg.connect(self.url, autocommit=True) as own:
             return watch_idle_consumer(_Waiting(own, listener), self._submit_one, samples)

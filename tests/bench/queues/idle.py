@@ -4,7 +4,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from bench import rounds
+from bench.rounds import percentile
 
 
 class Consumer(Protocol):
@@ -19,37 +22,54 @@ class Consumer(Protocol):
     def close(self) -> None: ...
 
 
+class Sample(NamedTuple):
+    """Seconds until the claim has answered: after the submission was, and after it was sent."""
+
+    answered: float
+    called: float
+
+
+def in_ms(samples: list[Sample]) -> dict[str, float]:
+    after_call = percentile([sample.called for sample in samples], 0.5)
+    return rounds.in_ms([sample.answered for sample in samples]) | {"called p50": 1000 * after_call}
+
+
 def pause_s() -> float:
     return random.uniform(0.005, 0.025)
 
 
-def watch_idle_consumer(consumer: Consumer, submit: Callable[[], object], samples: int) -> list[float]:
-    """Seconds from the answer to each submission until the claim has answered; the first five warm up."""
-    idle, arrived, stop = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
-    claimed: list[float] = []
+def watch_idle_consumer(consumer: Consumer, submit: Callable[[], object], samples: int) -> list[Sample]:
+    """A sample a submission; the first five warm up."""
+    idle, arrived, stop = threading.Event(), threading.Event(), threading.Event()
+    claimed_at = 0.0
 
     def consume() -> None:
+        nonlocal claimed_at
         while not stop.is_set():
             if consumer.claim():
-                claimed.append(time.perf_counter())
-                arrived.release()
+                claimed_at = time.perf_counter()
+                arrived.set()
                 consumer.finish()
             else:
-                idle.release()
+                idle.set()
                 consumer.wait()
 
     thread = threading.Thread(target=consume, daemon=True)
     thread.start()
-    taken: list[float] = []
+    taken: list[Sample] = []
     try:
         for _ in range(samples + 5):
-            idle.acquire(timeout=10)
+            if not idle.wait(10):
+                raise RuntimeError("the consumer was not idle within ten seconds")
             time.sleep(pause_s())
+            idle.clear()
+            arrived.clear()
+            called = time.perf_counter()
             submit()
-            submitted = time.perf_counter()
-            if not arrived.acquire(timeout=10):
+            answered = time.perf_counter()
+            if not arrived.wait(10):
                 raise RuntimeError("a submission was not picked up within ten seconds")
-            taken.append(max(0.0, claimed[-1] - submitted))
+            taken.append(Sample(max(0.0, claimed_at - answered), claimed_at - called))
     finally:
         stop.set()
         submit()  # wakes the consumer so that it sees the end

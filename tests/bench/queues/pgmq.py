@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from bench.queues.idle import Consumer, watch_idle_consumer
+from bench.queues.idle import Consumer, Sample, watch_idle_consumer
 from bench.rounds import together
 
 READ = "select msg_id from pgmq.read('work', 30, %s)"
@@ -57,7 +57,7 @@ class Pgmq:
             connection.close()
         return {"jobs/s": sum(sizes) / seconds}
 
-    def pick_up(self, samples: int) -> list[float]:
+    def pick_up(self, samples: int) -> list[Sample]:
         """With its notifications, which are off by default, and their throttle of 250 ms off."""
         self._connection.execute("truncate pgmq.q_work")
         self._connection.execute("select pgmq.enable_notify_insert('work', 0)")

@@ -11,7 +11,7 @@ import asyncpg
 from pgqueuer import AsyncpgDriver, Job, Queries, QueueManager
 from pgqueuer.types import QueueExecutionMode
 
-from bench.queues.idle import pause_s
+from bench.queues.idle import Sample, pause_s
 
 
 class PgQueuer:
@@ -29,7 +29,7 @@ class PgQueuer:
     def drain(self, count: int, clients: int, longest_s: float) -> dict[str, float]:
         return {"jobs/s": asyncio.run(self._drain(count, longest_s))}
 
-    def pick_up(self, samples: int) -> list[float]:
+    def pick_up(self, samples: int) -> list[Sample]:
         return asyncio.run(self._pick_up(samples))
 
     def close(self) -> None: ...
@@ -71,8 +71,8 @@ class PgQueuer:
                               dequeue_timeout=timedelta(seconds=0.1))  # fmt: skip
             return done / (time.perf_counter() - begin)
 
-    async def _pick_up(self, samples: int) -> list[float]:
-        taken: list[float] = []
+    async def _pick_up(self, samples: int) -> list[Sample]:
+        taken: list[Sample] = []
         claimed: asyncio.Queue[float] = asyncio.Queue()
         async with self._queries() as submitter, self._queries() as queries:
             await submitter.clear_queue()
@@ -86,10 +86,12 @@ class PgQueuer:
             await asyncio.sleep(0.5)
             for _ in range(samples + 5):
                 await asyncio.sleep(0.03 + pause_s())  # its results are written by then
+                called = time.perf_counter()
                 await submitter.enqueue("work", b"tests/one.spec.ts")
-                submitted = time.perf_counter()
+                answered = time.perf_counter()
                 async with asyncio.timeout(60):
-                    taken.append(max(0.0, await claimed.get() - submitted))
+                    at = await claimed.get()
+                taken.append(Sample(max(0.0, at - answered), at - called))
             manager.shutdown.set()
             with contextlib.suppress(asyncio.CancelledError):
                 await running

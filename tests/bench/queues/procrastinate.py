@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import procrastinate
 from procrastinate.tasks import Task
 
-from bench.queues.idle import pause_s
+from bench.queues.idle import Sample, pause_s
 
 CONCURRENCY = 10
 
@@ -32,7 +32,7 @@ class Procrastinate:
     def drain(self, count: int, clients: int, longest_s: float) -> dict[str, float]:
         return {"jobs/s": asyncio.run(self._drain(count, longest_s))}
 
-    def pick_up(self, samples: int) -> list[float]:
+    def pick_up(self, samples: int) -> list[Sample]:
         return asyncio.run(self._pick_up(samples))
 
     def close(self) -> None: ...
@@ -75,8 +75,8 @@ class Procrastinate:
                         delete_jobs="always")  # fmt: skip
             return len(self._events) / (time.perf_counter() - begin)
 
-    async def _pick_up(self, samples: int) -> list[float]:
-        taken: list[float] = []
+    async def _pick_up(self, samples: int) -> list[Sample]:
+        taken: list[Sample] = []
         self._events.clear()
         async with self._app() as (app, work):
             await app.connector.execute_query_async("truncate procrastinate_jobs cascade")
@@ -87,11 +87,12 @@ class Procrastinate:
             for _ in range(samples + 5):
                 await asyncio.sleep(0.02 + pause_s())
                 self._arrived.clear()
+                called = time.perf_counter()
                 await work.defer_async(test_path="tests/one.spec.ts")
-                submitted = time.perf_counter()
+                answered = time.perf_counter()
                 async with asyncio.timeout(60):
                     await self._arrived.wait()
-                taken.append(max(0.0, self._events[-1] - submitted))
+                taken.append(Sample(max(0.0, self._events[-1] - answered), self._events[-1] - called))
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
