@@ -1,7 +1,7 @@
 """One measured number as every row reports it, and how records are printed and kept."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,7 +34,7 @@ def record(
     unit: str,
     rounds: Sequence[float],
     *,
-    peers: dict[str, Sequence[float]] | None = None,
+    peers: Mapping[str, Sequence[float]] | None = None,
     against: str | None = None,
     bar: str = "",
     met: Callable[[float, float], bool] | None = None,

@@ -1,6 +1,7 @@
 """The least a queue on PostgreSQL can do: a narrow table, SKIP LOCKED, two statements a batch; no lease, no history."""
 
 import time
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -70,7 +71,7 @@ class Floor:
             return sizes
 
         begin = time.perf_counter()
-        sizes = together([lambda connection=connection: client(connection) for connection in connections])
+        sizes = together([partial(client, connection) for connection in connections])
         seconds = time.perf_counter() - begin
         for connection in connections:
             connection.close()

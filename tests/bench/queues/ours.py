@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import count as numbers
 from typing import Any
 
@@ -145,7 +146,7 @@ class Ours:
             return sizes
 
         begin = time.perf_counter()
-        sizes = together([lambda device=device: client(device) for device in self._devices[:clients]])
+        sizes = together([partial(client, device) for device in self._devices[:clients]])
         seconds = time.perf_counter() - begin
         self._pending -= int(sum(sizes))
         return {"jobs/s": sum(sizes) / seconds, "jobs per claim": sum(sizes) / max(1, len(sizes))}
@@ -197,7 +198,7 @@ def load(url: str, shape: Shape, progress: Any = None) -> None:
     waiting = iter(range(2, shape.orgs + 1))
     lock = threading.Lock()
 
-    def client() -> list[Sample]:
+    def client() -> list[float]:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("set synchronous_commit = off")
             while True:

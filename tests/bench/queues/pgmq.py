@@ -1,6 +1,7 @@
 """pgmq as its documentation uses it: read with a visibility timeout, delete. Grouped reads are measured elsewhere."""
 
 import time
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -51,7 +52,7 @@ class Pgmq:
             return sizes
 
         begin = time.perf_counter()
-        sizes = together([lambda connection=connection: client(connection) for connection in connections])
+        sizes = together([partial(client, connection) for connection in connections])
         seconds = time.perf_counter() - begin
         for connection in connections:
             connection.close()

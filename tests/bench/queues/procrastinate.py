@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import procrastinate
 from procrastinate.tasks import Task
+from procrastinate.types import JSONDict
 
 from bench.queues.idle import Sample, pause_s
 
@@ -56,7 +57,7 @@ class Procrastinate:
             await app.schema_manager.apply_schema_async()
 
     async def _submit(self, count: int) -> float:
-        jobs = [{"test_path": f"tests/{n}.spec.ts"} for n in range(count)]
+        jobs: list[JSONDict] = [{"test_path": f"tests/{n}.spec.ts"} for n in range(count)]
         async with self._app() as (_, work):
             begin = time.perf_counter()
             await work.batch_defer_async(*jobs)
@@ -65,7 +66,8 @@ class Procrastinate:
     async def _drain(self, count: int, longest_s: float) -> float:
         async with self._app() as (app, work):
             await app.connector.execute_query_async("truncate procrastinate_jobs cascade")
-            await work.batch_defer_async(*[{"test_path": "tests/one.spec.ts"}] * count)
+            jobs: list[JSONDict] = [{"test_path": "tests/one.spec.ts"}] * count
+            await work.batch_defer_async(*jobs)
             self._events.clear()
             begin = time.perf_counter()
             with contextlib.suppress(TimeoutError):

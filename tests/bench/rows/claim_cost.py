@@ -4,8 +4,9 @@ Every claim is given back at once (not counted), and devices hold no build, so e
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import psycopg
 
@@ -47,70 +48,67 @@ def measure(lab: Lab) -> Iterator[Record]:
         one_client: Rounds = {}
         for clients in scale.clients:
             lab.say(f"  {clients} claimers")
-            taken = alternate({str(s): claims(lab, url, clients) for s, url in urls.items()}, scale.rounds)
+            taken = alternate({str(s): partial(claims, lab, url, clients) for s, url in urls.items()}, scale.rounds)
             one_client = one_client or taken
             for shape in scale.shapes:
                 ours, base = taken[str(shape)], taken[str(smallest)]
-                most = {"p50": "p50 ≤ 2× of 1 k jobs and ≤ 3 ms", "p99": ""}
                 for quantity in ("p50", "p99"):
                     judged = quantity == "p50" and clients == scale.clients[0] and shape == largest
                     yield record(
                         "claim-cost", f"{quantity}, {clients} claimers, {shape}", "ms", ours[quantity],
                         peers={str(smallest): base[quantity]} if shape != smallest else {},
                         against=str(smallest) if shape != smallest else None,
-                        bar=most[quantity] if judged else "",
+                        bar="≤ 2× of the smallest and ≤ 3 ms" if judged else "",
                         met=(lambda value, ratio: ratio <= 2 and value <= 3) if judged else None,
-                        note=f"{ours['jobs'][-1]:.0f} claims/s",
+                        note=f"{ours['claims/s'][-1]:.0f} claims/s",
                     )  # fmt: skip
 
         clients = scale.clients[-1] if len(scale.clients) < 2 else scale.clients[1]
-        taken = alternate({str(largest): open_claims(lab, urls[largest], clients)}, scale.rounds)[str(largest)]
+        steady = alternate({"": partial(claims_at_a_rate, lab, urls[largest], clients)}, scale.rounds)[""]
         for quantity in ("p50", "p99"):
             yield record("claim-cost", f"{quantity}, open loop at {scale.claims_per_s:g}/s, {largest}", "ms",
-                         taken[quantity], note=f"{clients} claimers, from the intended time")  # fmt: skip
+                         steady[quantity], note=f"{clients} claimers, from the intended time")  # fmt: skip
         if "pgmq" in lab.peers:
             for shape, url in urls.items():
                 yield against_pgmq(lab, url, shape, one_client[str(shape)]["p50"], judged=shape == largest)
 
 
-def claims(lab: Lab, url: str, clients: int) -> Callable[[], Measured]:
-    def round_() -> Measured:
-        devices = [Device(url) for _ in range(clients)]
-        times = max(2, lab.scale.claims // clients)
+def claims(lab: Lab, url: str, clients: int) -> Measured:
+    """As many claims as the clients get through, one after the other."""
+    times = max(2, lab.scale.claims // clients)
+    with devices(url, clients) as driven:
         begin = time.perf_counter()
         taken = together([
-            lambda device=device: closed_loop(lambda: device.claim_and_give_back(JOBS), times, lab.scale.longest_s)
-            for device in devices
+            partial(closed_loop, partial(device.claim_and_give_back, JOBS), times, lab.scale.longest_s)
+            for device in driven
         ])  # fmt: skip
         seconds = time.perf_counter() - begin
-        for device in devices:
-            device.close()
-        return {**in_ms(taken), "jobs": len(taken) / seconds}
-
-    return round_
+    return {**in_ms(taken), "claims/s": len(taken) / seconds}
 
 
-def open_claims(lab: Lab, url: str, clients: int) -> Callable[[], Measured]:
+def claims_at_a_rate(lab: Lab, url: str, clients: int) -> Measured:
     scale = lab.scale
+    with devices(url, clients) as driven:
+        return in_ms(together([
+            partial(open_loop, partial(device.claim_and_give_back, JOBS), scale.claims_per_s / clients,
+                    max(2, scale.claims // clients), number / clients, scale.longest_s)
+            for number, device in enumerate(driven)
+        ]))  # fmt: skip
 
-    def round_() -> Measured:
-        devices = [Device(url) for _ in range(clients)]
-        taken = together([
-            lambda device=device, n=n: open_loop(
-                lambda: device.claim_and_give_back(JOBS), scale.claims_per_s / clients,
-                max(2, scale.claims // clients), n / clients, scale.longest_s)
-            for n, device in enumerate(devices)
-        ])  # fmt: skip
-        for device in devices:
+
+@contextmanager
+def devices(url: str, count: int) -> Iterator[list[Device]]:
+    driven = [Device(url) for _ in range(count)]
+    try:
+        yield driven
+    finally:
+        for device in driven:
             device.close()
-        return in_ms(taken)
-
-    return round_
 
 
 def against_pgmq(lab: Lab, url: str, shape: Shape, ours: list[float], *, judged: bool) -> Record:
     peers: dict[str, list[float]] = {}
-    notes = []
+    notes: list[str] = []
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"set statement_timeout = '{lab.scale.slowest_s}s'".encode())
         for name, query in READS.items():

@@ -1,21 +1,19 @@
 """One run of 10,000 jobs, from Python's objects to the answer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from bench.lab import Lab
 from bench.queues import EVERY_PEER, opened
 from bench.records import Record, record
-from bench.rounds import alternate
+from bench.rounds import Measured, alternate
 
 
 def measure(lab: Lab) -> Iterator[Record]:
     count = lab.scale.run_jobs
     with opened(lab, "qgjob", "floor", *EVERY_PEER) as queues:
-        contenders = {
-            name: lambda queue=queue: {"jobs/s": count / queue.submit(count)} for name, queue in queues.items()
-        }
-        floor = queues["floor"]
-        contenders["floor, jsonb"] = lambda: {"jobs/s": count / floor.submit_json(count)}
+        contenders = {name: partial(rate, queue.submit, count) for name, queue in queues.items()}
+        contenders["floor, jsonb"] = partial(rate, queues["floor"].submit_json, count)
         taken = alternate(contenders, lab.scale.rounds)
     ours = taken.pop("qgjob")["jobs/s"]
     peers = {name: quantities["jobs/s"] for name, quantities in taken.items()}
@@ -25,3 +23,7 @@ def measure(lab: Lab) -> Iterator[Record]:
         met=lambda value, ratio: value >= 50_000 and value > max(peers.get("pgqueuer", [0])),
         note="floor: COPY",
     )  # fmt: skip
+
+
+def rate(submit: Callable[[int], float], count: int) -> Measured:
+    return {"jobs/s": count / submit(count)}

@@ -1,13 +1,14 @@
 """One job a submission, each a transaction of its own: into many groups, and all into a single hot one."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import psycopg
 
 from bench.lab import Lab
 from bench.queues.floor import TABLE
 from bench.records import Record, record
-from bench.rounds import alternate, pgbench
+from bench.rounds import Measured, alternate, pgbench
 
 FLOOR = r"""
 \set path random(1, 1000000000000)
@@ -37,12 +38,11 @@ def measure(lab: Lab) -> Iterator[Record]:
         scripts = {"spread": SPREAD, "hot": HOT, "floor": FLOOR} | ({"pgmq": PGMQ} if "pgmq" in lab.peers else {})
         for clients in lab.scale.submit_clients:
             taken = alternate(
-                {name: lambda script=script, clients=clients: {"rate": pgbench(url, script, clients, seconds)}
-                 for name, script in scripts.items()},
+                {name: partial(rate, url, script, clients, seconds) for name, script in scripts.items()},
                 lab.scale.rounds,
             )  # fmt: skip
             rates = {name: quantities["rate"] for name, quantities in taken.items()}
-            beside = {name: rates[name] for name in ("floor", "pgmq") if name in rates}
+            beside: dict[str, list[float]] = {name: rates[name] for name in ("floor", "pgmq") if name in rates}
             yield record("submit-one", f"into 200 groups, {clients} connections", "/s", rates["spread"],
                          peers=beside, against="floor")  # fmt: skip
             judged = clients > 1
@@ -52,3 +52,7 @@ def measure(lab: Lab) -> Iterator[Record]:
                 bar="the same as into many groups" if judged else "",
                 met=(lambda value, ratio: ratio >= 0.8) if judged else None,
             )  # fmt: skip
+
+
+def rate(url: str, script: str, clients: int, seconds: int) -> Measured:
+    return {"rate": pgbench(url, script, clients, seconds)}
