@@ -149,7 +149,8 @@ class Ours:
         sizes = together([partial(client, device) for device in self._devices[:clients]])
         seconds = time.perf_counter() - begin
         self._pending -= int(sum(sizes))
-        return {"jobs/s": sum(sizes) / seconds, "jobs per claim": sum(sizes) / max(1, len(sizes))}
+        jobs = sum(sizes)
+        return {"jobs": jobs, "jobs/s": jobs / seconds, "jobs per claim": jobs / max(1, len(sizes))}
 
     def pick_up(self, samples: int) -> list[Sample]:
         with psycopg.connect(self.url, autocommit=True) as listener:
