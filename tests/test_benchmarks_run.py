@@ -12,7 +12,9 @@ from conftest import SERVER
 
 @pytest.fixture(scope="module")
 def lab() -> Lab:
-    lab = Lab(os.environ[SERVER], TINY, ("pgmq",), talk=False)
+    # The suite's processes share one server.
+    prefix = "bench_" + os.environ.get("PYTEST_XDIST_WORKER", "")
+    lab = Lab(os.environ[SERVER], TINY, ("pgmq",), prefix=prefix, talk=False)
     lab.prepare()
     return lab
 

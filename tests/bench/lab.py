@@ -15,7 +15,6 @@ from psycopg.sql import SQL, Identifier
 from qgjob import postgres
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-TEMPLATE = "bench_template"
 SETTINGS = ("shared_buffers=512MB", "max_wal_size=4GB", "fsync=on", "synchronous_commit=on")
 
 
@@ -63,12 +62,16 @@ TINY = Scale(rounds=1, shapes=(Shape(1, 2, 10), Shape(2, 4, 10)), clients=(1, 2)
 
 
 class Lab:
-    """`peers`: the names of those to measure beside the engine and the floor; the rest is left out."""
+    """`peers`: those to measure beside the engine and the floor. `prefix`: what its databases are called by."""
 
-    def __init__(self, url: str, scale: Scale, peers: tuple[str, ...], *, talk: bool = True) -> None:
+    def __init__(
+        self, url: str, scale: Scale, peers: tuple[str, ...], *, prefix: str = "bench", talk: bool = True
+    ) -> None:
         self.url = url
         self.scale = scale
         self.peers = peers
+        self._prefix = prefix
+        self._template = f"{prefix}_template"
         self._talk = talk
 
     def say(self, text: str) -> None:
@@ -77,8 +80,8 @@ class Lab:
 
     def prepare(self) -> None:
         """Make the migrated database that others are copied from."""
-        self._make(TEMPLATE, "template1")
-        environment = os.environ | {"QGJOB_DATABASE_URL": self.url_of(TEMPLATE)}
+        self._make(self._template, "template1")
+        environment = os.environ | {"QGJOB_DATABASE_URL": self.url_of(self._template)}
         command = [sys.executable, "-m", "alembic", "upgrade", "head"]
         subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, timeout=120)
 
@@ -88,11 +91,11 @@ class Lab:
     @contextmanager
     def database(self, name: str, *, migrated: bool = False) -> Iterator[str]:
         """The URL of a new database, dropped at the end: with everything of qgjob in it, or empty."""
-        self._make(f"bench_{name}", TEMPLATE if migrated else "template1")
+        self._make(f"{self._prefix}_{name}", self._template if migrated else "template1")
         try:
-            yield self.url_of(f"bench_{name}")
+            yield self.url_of(f"{self._prefix}_{name}")
         finally:
-            self._drop(f"bench_{name}")
+            self._drop(f"{self._prefix}_{name}")
 
     def _make(self, name: str, template: str) -> None:
         self._drop(name)
