@@ -9,6 +9,11 @@ demo dev: .venv/installed
 test: .venv/installed
 	$(BIN)/pytest -n 4
 
+# About an hour on a quiet machine. OPTIONS="--quick" for minutes, "--only drain" for one row.
+bench: .venv/installed
+	$(BIN)/$(PIP) --require-hashes -r tests/bench/requirements.txt
+	cd tests && ../$(BIN)/python -m bench $(OPTIONS)
+
 lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -20,6 +25,10 @@ lint: .venv/installed
 requirements: .venv/installed
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.txt $(UPGRADE)
+	@# The same versions of everything that both name, so that one environment can hold both.
+	$(BIN)/uv pip compile --group bench --constraints requirements.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
+		--output-file tests/bench/requirements.txt $(UPGRADE)
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
@@ -30,4 +39,4 @@ requirements: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: demo dev test lint requirements
+.PHONY: demo dev test bench lint requirements

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,9 +40,9 @@ Account = tuple[int, int]
 
 
 @contextmanager
-def running(data_dir: Path, *, durable: bool = True) -> Generator[str]:
+def running(data_dir: Path, *, durable: bool = True, settings: Sequence[str] = ()) -> Generator[str]:
     """The URL of a server on this folder, for as long as the block runs. `durable=False`: fast, lost in a crash."""
-    with supervised(data_dir, durable=durable) as (url, _):
+    with supervised(data_dir, durable=durable, settings=settings) as (url, _):
         yield url
 
 
@@ -54,7 +54,7 @@ def temporary() -> Generator[str]:
 
 
 @contextmanager
-def supervised(data_dir: Path, *, durable: bool) -> Generator[tuple[str, Child]]:
+def supervised(data_dir: Path, *, durable: bool, settings: Sequence[str] = ()) -> Generator[tuple[str, Child]]:
     """The same as `running`, for those who want to notice when the server ends by itself."""
     data_dir = data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,8 @@ def supervised(data_dir: Path, *, durable: bool) -> Generator[tuple[str, Child]]
         _clear_the_way(home / "pgdata")
         if not (home / "complete").exists():
             _create(bin_dir, home, account, durable=durable)
-        server, port = _start(bin_dir, home, data_dir / "postgres.log", account, durable=durable)
+        wanted = (*ALWAYS, *(DURABLE if durable else THROWAWAY), *settings)
+        server, port = _start(bin_dir, home, data_dir / "postgres.log", account, wanted)
         try:
             _create_database(bin_dir, home, port)
             yield f"postgresql://{NAME}@127.0.0.1:{port}/{NAME}", server
@@ -223,15 +224,15 @@ def _create_database(bin_dir: Path, home: Path, port: int) -> None:
     (home / "complete").touch()
 
 
-def _start(bin_dir: Path, home: Path, log: Path, account: Account | None, *, durable: bool) -> tuple[Child, int]:
+def _start(bin_dir: Path, home: Path, log: Path, account: Account | None, settings: Sequence[str]) -> tuple[Child, int]:
     pgdata = home / "pgdata"
     made_by = (pgdata / "PG_VERSION").read_text().strip()
     if made_by != str(MAJOR):
         raise CannotRun(f"{pgdata} was made by PostgreSQL {made_by}, this is {MAJOR}: start again with --fresh")
-    settings = [word for setting in (*ALWAYS, *(DURABLE if durable else THROWAWAY)) for word in ("-c", setting)]
+    arguments = [word for setting in settings for word in ("-c", setting)]
     said = ""
     for _ in range(4):
-        server, port = _try(bin_dir, pgdata, settings, log, account)
+        server, port = _try(bin_dir, pgdata, arguments, log, account)
         if server.running:
             return server, port
         said = server.last_lines()
@@ -240,10 +241,10 @@ def _start(bin_dir: Path, home: Path, log: Path, account: Account | None, *, dur
     raise CannotRun(f"PostgreSQL did not start. The end of {log}:\n{said}")
 
 
-def _try(bin_dir: Path, pgdata: Path, settings: list[str], log: Path, account: Account | None) -> tuple[Child, int]:
+def _try(bin_dir: Path, pgdata: Path, arguments: list[str], log: Path, account: Account | None) -> tuple[Child, int]:
     """A server that answers, or one that has ended."""
     port = free_port()
-    command: list[str | Path] = [bin_dir / "postgres", "-D", pgdata, "-p", str(port), *settings]
+    command: list[str | Path] = [bin_dir / "postgres", "-D", pgdata, "-p", str(port), *arguments]
     server = Child("postgres", command, log=log, env=_environment(), account=account, with_owner=signal.SIGINT)
     ready = False
     try:
