@@ -21,6 +21,7 @@ from qgjob.models import (
     SingleSubmission,
     Status,
     Target,
+    Why,
 )
 
 OF_THE_RUN = {"org_id", "app_version_id", "labels"}
@@ -154,8 +155,13 @@ async def get_log(job_id: Id, db: Db, attempt: Annotated[int | None, QueryParame
     return await sql.one(db, Log, "get_log", job_id=job_id, attempt=attempt)
 
 
+@get("/{job_id:int}/why", summary="What the job waits for, or why it ran where it did")
+async def get_why(job_id: Id, db: Db) -> Why:
+    return await sql.one(db, Why, "get_why", job_id=job_id)
+
+
 router = Router(
     "/jobs",
-    route_handlers=[submit_job, list_jobs, get_job, report_job, cancel_job, retry_job, list_attempts, get_log],
+    route_handlers=[submit_job, list_jobs, get_job, report_job, cancel_job, retry_job, list_attempts, get_log, get_why],
     tags=["jobs"],
 )

@@ -22,6 +22,7 @@ from qgjob.models import (
     RunSubmission,
     RunSubmitted,
     Stats,
+    Why,
     Worker,
 )
 from qgjob.transport import Params, Transport
@@ -66,6 +67,9 @@ class Client:
     def log(self, job_id: str | int, *, attempt: int | None = None) -> Log:
         params: Params = [] if attempt is None else [("attempt", attempt)]
         return self._call("GET", f"/jobs/{segment(job_id)}/log", Log, params=params)
+
+    def why(self, job_id: str | int) -> Why:
+        return self._call("GET", f"/jobs/{segment(job_id)}/why", Why)
 
     def cancel_job(self, job_id: str | int) -> Cancelled:
         return self._call("POST", f"/jobs/{segment(job_id)}/cancel", Cancelled)

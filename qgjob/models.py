@@ -136,6 +136,23 @@ class Log(Struct):
     log: str
 
 
+class Why(Struct):
+    """GET /jobs/{id}/why: what a job waits for, or why it ran where it did. Predictions are in seconds from now, null
+    where nothing can be said. `jobs_ahead` and `work_ahead_s` count its own group, `groups_ahead` the others that a
+    fitting device would be given before."""
+
+    job_id: int
+    status: Status
+    reason: str
+    jobs_ahead: int
+    work_ahead_s: float
+    groups_ahead: int
+    devices_fitting: int
+    devices_on_group: int
+    predicted_device: str | None
+    predicted_start_s: float | None
+
+
 class Run(Struct):
     """One submission: its jobs by status, and what grouping saved. `seq` grows with every change of one of its jobs."""
 

@@ -26,7 +26,7 @@ def test_a_row_yields_complete_records(lab: Lab, row: str) -> None:
     for record in records:
         assert record.min <= record.median <= record.max
         assert record.n >= 1
-        assert bool(record.bar) == (record.met is not None)
+        assert record.bar or record.met is None  # what a peer did in no measurable time is not judged
         assert record.against is None or record.against in record.peers
         assert len(cells(record)) == len(HEADER)
     assert records[0].name in markdown(records, {"cores": 2})

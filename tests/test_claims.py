@@ -149,7 +149,7 @@ def test_batches_shrink_with_what_is_left(engine: Engine) -> None:
         for job in batch.jobs:
             engine.run_job(batch.lease, job["job_id"])
         engine.release(batch.lease)
-    assert sizes == [5, 3, 1, 1]
+    assert sizes == [5, 2, 1, 1, 1]
 
 
 def test_a_batch_is_no_bigger_than_the_device_asks_for(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from stand_in import environment, qgjob
 
-COMMANDS = "submit status list logs cancel retry groups workers devices stats health dev demo replay".split()  # noqa: SIM905
+COMMANDS = "submit status list logs why cancel retry groups workers devices stats health dev demo replay".split()  # noqa: SIM905
 
 
 def test_the_help_names_every_command() -> None:

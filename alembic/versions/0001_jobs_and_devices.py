@@ -144,6 +144,7 @@ def upgrade() -> None:
           worker_id bigint not null references qgjob.worker,
           epoch bigint not null,
           install boolean not null,
+          chosen text not null,
           charged_s real not null default 0,
           installed_at timestamptz,
           claimed_at timestamptz not null,
@@ -153,6 +154,7 @@ def upgrade() -> None:
           constraint epoch_is_granted_once unique (device_id, epoch),
           constraint batch_of_one_group unique (batch_id, group_id),
           constraint ended_batch_has_a_reason check ((ended_at is null) = (end_reason is null)),
+          constraint chosen_is_known check (chosen in ('continued', 'first', 'joined', 'taken back')),
           constraint end_reason_is_known check (end_reason in ('done', 'drained', 'unprepared', 'expired', 'replaced'))
         ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
         create unique index device_holds_one_live_batch on qgjob.batch (device_id) where ended_at is null;

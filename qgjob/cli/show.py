@@ -17,6 +17,7 @@ LIST_EPILOG = options.examples(
     "qgjob list --org-id=qualgent --status=running --limit=10",
     "qgjob list --org-id=qualgent --status=failed --since=24h --json",
 )
+WHY_EPILOG = options.examples("qgjob why --job-id=34", "qgjob why --job-id=34 --json")
 LOGS_EPILOG = options.examples("qgjob logs --job-id=34", "qgjob logs --job-id=34 --attempt=1 --raw > attempt.log")
 
 
@@ -184,6 +185,40 @@ def show_page(page: JobPage, *, as_json: bool, quiet: bool) -> None:
         output.answer("\n".join(str(job.job_id) for job in page.jobs) if quiet else job_table(page.jobs))
     else:
         output.say("no job matches")
+
+
+def why(
+    *,
+    job_id: Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")],
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Say what a job waits for, which device will probably run it when; or why it ran where it did."""
+    one_of(job_id, None)
+    found = settings.connect(server_url).why(job_id)
+    if as_json:
+        output.answer_json("why", found)
+        return Exit.OK
+    waits = found.status == "pending"
+    output.answer(
+        output.fields(
+            [
+                ("job", str(found.job_id)),
+                ("status", found.status),
+                ("why", found.reason),
+                ("ahead", words.count(found.jobs_ahead, "job") + " of its group" if waits else None),
+                ("work ahead", words.duration(found.work_ahead_s) if waits and found.jobs_ahead else None),
+                ("groups ahead", str(found.groups_ahead) if waits and found.groups_ahead else None),
+                (
+                    "devices",
+                    f"{found.devices_on_group} on its group, {found.devices_fitting} that fit" if waits else None,
+                ),
+                ("probably on", found.predicted_device),
+                ("starts in", None if found.predicted_start_s is None else words.duration(found.predicted_start_s)),
+            ]
+        )
+    )
+    return Exit.OK
 
 
 def logs(

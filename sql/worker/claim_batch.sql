@@ -18,6 +18,7 @@ declare
   v_group qgjob.job_group;
   v_jobs bigint[] := '{}';
   v_charged real := 0;
+  v_chosen text;
 begin
   select * into v_device from qgjob.device where device_id = p_device_id for no key update;
   if v_device.worker_id is distinct from p_worker_id then
@@ -61,9 +62,12 @@ begin
     exit when cardinality(v_jobs) > 0;
     perform qgjob.lower_head(v_group.group_id);
   end loop;
+  v_chosen := case when v_group.build = v_device.installed_build then 'continued'
+    when v_group.devices = 0 then 'first' else 'joined' end;
   if cardinality(v_jobs) = 0 then
     select p_group_id, p_job_ids into v_group.group_id, v_jobs from qgjob.take_back(v_device);
     select * into v_group from qgjob.job_group where group_id = v_group.group_id;
+    v_chosen := 'taken back';
   end if;
   if cardinality(v_jobs) = 0 then
     update qgjob.device set waiting = true where device_id = p_device_id and not waiting;
@@ -78,9 +82,9 @@ begin
     where lane_id = v_group.lane_id;
   end if;
   insert into qgjob.batch as b
-    (org_id, group_id, device_id, worker_id, epoch, install, charged_s, claimed_at, expires_at)
+    (org_id, group_id, device_id, worker_id, epoch, install, chosen, charged_s, claimed_at, expires_at)
   values (v_group.org_id, v_group.group_id, p_device_id, p_worker_id, v_device.epoch + 1,
-    v_group.build is distinct from v_device.installed_build, v_charged,
+    v_group.build is distinct from v_device.installed_build, v_chosen, v_charged,
     v_now, v_now + make_interval(secs => v_worker.lease_s))
   returning b.* into v_live;
 
