@@ -12,6 +12,7 @@ import uvicorn
 from api.app import create_app
 from sql.schema import UnusableDatabase, require
 
+USAGE, UNAVAILABLE = 2, 5
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -26,18 +27,25 @@ def serve(
     """Serve the REST API. Needs QGJOB_DATABASE_URL; QGJOB_LISTEN_URL where that one leads through a pooler."""
     url = os.environ.get("QGJOB_DATABASE_URL")
     if not url:
-        sys.exit("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
+        typer.echo("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob", err=True)
+        sys.exit(USAGE)
     if host not in LOOPBACK and not without_authentication:
-        sys.exit(
+        typer.echo(
             f"error: there is no authentication yet, so {host} would let everybody in\n"
-            "hint: put a proxy that authenticates in front of a loopback address, or say --without-authentication"
+            "hint: put a proxy that authenticates in front of a loopback address, or say --without-authentication",
+            err=True,
         )
+        sys.exit(USAGE)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(require(url))
     except UnusableDatabase as error:
-        sys.exit(f"error: {error}")
-    app = create_app(url, os.environ.get("QGJOB_LISTEN_URL", url) or None, pool_size)
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(UNAVAILABLE)
+    logging.getLogger("api").info("serving http://%s:%s", host, port)
+    # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
+    hosts = LOOPBACK if host in LOOPBACK else None
+    app = create_app(url, os.environ.get("QGJOB_LISTEN_URL", url) or None, pool_size, hosts)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
 

@@ -49,7 +49,8 @@ class Announcements:
                     self.heard = True
                     self._wake(list(self._waiting))  # what was announced while nobody listened
                     async for notification in connection.notifies():
-                        self._wake([int(notification.payload)])
+                        if notification.payload.isascii() and notification.payload.isdigit():  # anybody may notify
+                            self._wake([int(notification.payload)])
             except psycopg.Error as error:
                 log.warning("not listening, waiting requests poll: %s", str(error).strip())
             self.heard = False

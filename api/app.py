@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.di import Provide
+from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from msgspec import Struct
@@ -39,8 +41,24 @@ async def housekeep(db: sql.Database) -> None:
         await asyncio.sleep(0 if more else 1)
 
 
-def create_app(database_url: str, listen_url: str | None, pool_size: int = 10) -> Litestar:
-    """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll."""
+def guard(hosts: Sequence[str] | None) -> Callable[[Request[Any, Any, Any]], None]:
+    """What keeps a page in somebody's browser from using an API that asks nobody who they are."""
+
+    def refuse_browsers(request: Request[Any, Any, Any]) -> None:
+        if hosts and request.url.hostname not in hosts:
+            raise HTTPException(status_code=400, detail=f"This is not {request.url.hostname}.")
+        if request.headers.get("content-length", "0") != "0" and request.content_type[0] != "application/json":
+            # Any other type can be sent from a foreign page without asking first.
+            raise HTTPException(status_code=415, detail="Send the body as application/json.")
+
+    return refuse_browsers
+
+
+def create_app(
+    database_url: str, listen_url: str | None, pool_size: int = 10, hosts: Sequence[str] | None = None
+) -> Litestar:
+    """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll. `hosts`: the only
+    names that requests may be for; None: any."""
     db = sql.open_pool(database_url, size=pool_size)
     announcements = Announcements(listen_url)
 
@@ -60,6 +78,7 @@ def create_app(database_url: str, listen_url: str | None, pool_size: int = 10) -
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
+        before_request=guard(hosts),
         lifespan=[lifespan],
         request_max_body_size=LARGEST_BODY,
         openapi_config=OpenAPIConfig(

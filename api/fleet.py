@@ -1,13 +1,13 @@
 """/workers and /devices: who drives what, and the worker protocol for workers that speak HTTP."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Router, get, post
 from litestar.params import FromQuery, JSONBody
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 import sql
-from api.parameters import Db, Id
+from api.parameters import BodyId, Db, Id
 from qgjob.models import Device, Target, Worker
 
 
@@ -17,7 +17,7 @@ class Registration(Struct, forbid_unknown_fields=True):
     name: str
     target_types: list[Target]
     version: str = ""
-    lease_s: int = 30
+    lease_s: Annotated[int, Meta(ge=1, le=3600)] = 30
 
 
 class Registered(Struct):
@@ -39,8 +39,8 @@ class DeviceRegistered(Struct):
 class Claim(Struct, forbid_unknown_fields=True):
     """POST /workers/{id}/claims."""
 
-    device_id: int
-    max_jobs: int = 20
+    device_id: BodyId
+    max_jobs: Annotated[int, Meta(ge=1, le=1000)] = 20
 
 
 class Heartbeat(Struct):

@@ -8,7 +8,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from msgspec import Struct, field, structs
 
 import sql
-from api.parameters import Cursor, Db, Id, Key, Limit
+from api.parameters import BodyId, Cursor, Db, Id, Key, Limit
 from qgjob.models import (
     Attempt,
     Cancelled,
@@ -40,7 +40,7 @@ class Outcome(Struct, forbid_unknown_fields=True):
 class Report(Struct, forbid_unknown_fields=True):
     """PUT /jobs/{id}: what a worker that speaks HTTP tells of a job it holds the lease of."""
 
-    lease: int
+    lease: BodyId
     status: Literal["running", "completed", "failed", "cancelled"]
     failure_kind: FailureKind | None = None
     result: Outcome = field(default_factory=Outcome)

@@ -4,11 +4,14 @@ from typing import Annotated
 
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from msgspec import Meta
 
 import sql
 
 Db = NamedDependency[sql.Database]
-Id = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
+LARGEST = 2**63 - 1
+Id = Annotated[int, PathParameter(ge=1, le=LARGEST)]
+BodyId = Annotated[int, Meta(ge=1, le=LARGEST)]
 Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=255)]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
-Cursor = Annotated[int | None, QueryParameter(ge=1, le=2**63 - 1)]
+Cursor = Annotated[int | None, QueryParameter(ge=1, le=LARGEST)]

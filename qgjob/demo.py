@@ -16,6 +16,7 @@ from rich.text import Text
 
 from qgjob import postgres, services
 from qgjob.children import CannotRun, Child
+from qgjob.cli import output
 from qgjob.models import Job, JobPage, Run, RunPage
 
 ORG = "demo"
@@ -151,9 +152,7 @@ def _name(word: str, colour: str, jobs: Iterable[Job], out: Console) -> None:
         row = Text.assemble((f"{word:<8}", colour), test_path, (f"  {len(same)}x", "dim"))
         message = next((job.message for job in same if job.message), None)
         if message:
-            lines = [line.strip() for line in Text.from_ansi(message).plain.splitlines() if line.strip()]
-            said = [line for line in lines if line.startswith(("Expected", "Received"))] or lines[:1]
-            row.append(f"  {', '.join(said)}", "dim")
+            row.append(f"  {output.said(message)}", "dim")
         out.print(row, no_wrap=True, overflow="ellipsis")
 
 

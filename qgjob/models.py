@@ -254,7 +254,7 @@ class Stats(Struct):
 
 
 class Health(Struct):
-    """GET /health. `degraded`: jobs are pending for a target that no live worker drives."""
+    """GET /health. `degraded`: jobs wait for devices that no live worker drives; `unserved` says which."""
 
     status: Literal["ok", "degraded"]
     database: str

@@ -8,7 +8,7 @@ import os
 from typing import Any, LiteralString, TypeVar
 
 import msgspec
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import BaseRowFactory, RowMaker
 from psycopg.sql import SQL, Composed, Identifier, Placeholder
 from psycopg.types.json import Jsonb as Json
@@ -36,15 +36,19 @@ def open_pool(url: str, *, size: int) -> Database:
     """A pool that is not open yet: use it as `async with`. Needs a URL that psycopg understands."""
     prepare = None if os.environ.get("QGJOB_PREPARED_STATEMENTS", "on") == "off" else 5
     options = NETWORK | {"autocommit": True, "prepare_threshold": prepare}
-    return AsyncConnectionPool(
-        url,
-        kwargs=options,
-        min_size=1,
-        max_size=size,
-        open=False,
-        timeout=10,
-        check=AsyncConnectionPool.check_connection,
+
+    async def check(connection: AsyncConnection[Any]) -> None:
+        """One dead connection says that the others are dead, too: finding that out one by one takes seconds each."""
+        try:
+            await AsyncConnectionPool.check_connection(connection)
+        except OperationalError:
+            await pool.drain()
+            raise
+
+    pool: Database = AsyncConnectionPool(
+        url, kwargs=options, min_size=1, max_size=size, open=False, timeout=10, check=check
     )
+    return pool
 
 
 async def listen(url: str, *channels: LiteralString) -> AsyncConnection[Any]:

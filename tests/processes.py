@@ -56,9 +56,13 @@ class Services:
 
     def worker(self, name: str = "worker", *options: str, **environment: str) -> Child:
         """A worker with simulated devices that has registered."""
+        if "--executor" not in options:
+            options = ("--executor", "simulated", *options)
         child = self.start(name, "worker", "--name", name, *options, **environment)
-        assert wait_until(lambda: " drives " in child.last_lines(100) or not child.running, READY_S), child.last_lines()
-        assert " drives " in child.last_lines(100), child.last_lines()
+        assert wait_until(lambda: " and drives " in child.last_lines(100) or not child.running, READY_S), (
+            child.last_lines()
+        )
+        assert " and drives " in child.last_lines(100), child.last_lines()
         return child
 
     def qgjob(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:

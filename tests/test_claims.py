@@ -210,12 +210,14 @@ def test_a_repeated_claim_gets_the_same_batch(engine: Engine) -> None:
     assert engine.value("select count(*) from qgjob.batch") == 1
 
 
-def test_a_repeated_claim_of_what_was_cancelled_meanwhile_is_an_empty_batch(engine: Engine) -> None:
+def test_a_batch_that_was_cancelled_meanwhile_ends_with_the_next_claim(engine: Engine) -> None:
     run = engine.submit("a.js")
     driver = engine.drive()
     engine.claim(driver)
     engine.call("cancel_run", run_id=run.run_id)
-    assert engine.claim(driver).jobs == []
+    assert engine.claim(driver) is None
+    engine.submit("b.js")
+    assert [job["test_path"] for job in engine.claim(driver).jobs] == ["b.js"]
 
 
 def test_a_device_that_is_at_work_gets_no_second_batch(engine: Engine) -> None:

@@ -123,3 +123,20 @@ def test_nobody_saves_up_a_claim_by_being_idle(engine: Engine) -> None:
         engine.submit(*(f"{number}.js" for number in range(4)), org="late", build=f"v{build}")
     given_s = serve(engine, [driver], until_s=1500, rng=random.Random(2))
     assert given_s["steady"] > 0.25 * sum(given_s.values()), given_s
+
+
+def test_a_new_selector_is_no_new_start(engine: Engine) -> None:
+    labels = {f"k{number}": "v" for number in range(15)}
+    for org in ("fair-a", "fair-b"):
+        engine.submit(*(f"{number}.js" for number in range(100)), org=org)
+    driver = engine.drive(lease_s=3600, **labels)
+    turns = []
+    for number in range(15):
+        engine.submit({"test_path": "a.js", "selector": {f"k{number}": "v"}}, org="greedy")
+        batch = engine.claim(driver, max_jobs=1)
+        turns.append(batch.org_id)
+        engine.start(batch.lease, batch.jobs[0]["job_id"])
+        engine.move_clock(60)
+        engine.finish(batch.lease, batch.jobs[0]["job_id"])
+        engine.release(batch.lease)
+    assert turns.count("greedy") <= 6, turns

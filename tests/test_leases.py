@@ -279,8 +279,9 @@ def test_the_epoch_of_a_device_only_grows(engine: Engine) -> None:
 def test_the_schema_itself_allows_a_device_one_live_batch_and_an_epoch_once(engine: Engine) -> None:
     engine.submit("a.js")
     engine.claim(engine.drive())
-    copy = """insert into qgjob.batch (org_id, group_id, device_id, worker_id, epoch, install, claimed_at, expires_at)
-        select org_id, group_id, device_id, worker_id, epoch + %s, install, claimed_at, expires_at
+    copy = """insert into qgjob.batch
+          (org_id, group_id, device_id, worker_id, epoch, install, chosen, claimed_at, expires_at)
+        select org_id, group_id, device_id, worker_id, epoch + %s, install, chosen, claimed_at, expires_at
         from qgjob.batch returning 1"""
     with refused("device_holds_one_live_batch"):
         engine.rows(copy, 1)

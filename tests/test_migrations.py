@@ -71,7 +71,11 @@ def test_a_wrong_database_is_one_clear_sentence(empty_url: str, service: str, ur
         url = empty_url
     elif url == "no such database":
         url = empty_url + "x"
-    argv = {"api": ["api", "--port", "0"], "worker": ["worker"], "alembic": ["alembic", "upgrade", "head"]}[service]
+    argv = {
+        "api": ["api", "--port", "0"],
+        "worker": ["worker", "--executor", "simulated"],
+        "alembic": ["alembic", "upgrade", "head"],
+    }[service]
     process = python(*argv, url=url)
     output, _ = process.communicate(timeout=60)
     assert process.returncode not in (0, None)

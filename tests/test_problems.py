@@ -66,8 +66,17 @@ def test_bad_requests_are_problems_and_store_nothing(engine: Engine, services: S
         problem = send(f"{url}/jobs", body)
         assert problem["status"] == status, (body[:80], problem)
         assert field is None or problem["field"] == field, (body[:80], problem)
-    assert send(f"{url}/jobs", b"x=1", "application/x-www-form-urlencoded")["status"] < 500
+    for foreign in ("application/x-www-form-urlencoded", "text/plain"):
+        assert send(f"{url}/jobs", json.dumps(good).encode(), foreign)["status"] == 415
     assert engine.value("select count(*) from qgjob.run") == 0
+
+
+def test_a_name_that_is_not_ours_is_refused_on_loopback(services: Services) -> None:
+    request = Request(f"{services.api()}/jobs", headers={"Host": "evil.example"})
+    with pytest.raises(HTTPError) as refused:
+        urlopen(request, timeout=30)
+    with refused.value as answer:
+        assert answer.code == 400
 
 
 @pytest.mark.parametrize(

@@ -56,30 +56,30 @@ def test_nothing_of_another_organisation_is_shown(engine: Engine) -> None:
 
 
 def test_a_run_counts_its_jobs_by_status_and_grows_with_every_change(engine: Engine) -> None:
-    run = engine.submit("a.js", "b.js", "c.js", "d.js", "e.js")
+    run = engine.submit(*(f"{name}.js" for name in "abcdefg"))
     seen = [engine.run(run.run_id).seq]
 
     def now() -> tuple[object, ...]:
         shown = engine.run(run.run_id)
         seen.append(shown.seq)
         counts = (shown.pending, shown.queued, shown.running, shown.completed, shown.failed, shown.cancelled)
-        assert sum(counts) == shown.total == 5
+        assert sum(counts) == shown.total == 7
         return (shown.status, *counts)
 
     assert engine.run(run.run_id).status == "pending"
     batch = engine.claim(engine.drive())
-    assert now() == ("running", 2, 3, 0, 0, 0, 0)
+    assert now() == ("running", 4, 3, 0, 0, 0, 0)
     first, second, _ = (job["job_id"] for job in batch.jobs)
     engine.start(batch.lease, first)
-    assert now() == ("running", 2, 2, 1, 0, 0, 0)
+    assert now() == ("running", 4, 2, 1, 0, 0, 0)
     engine.finish(batch.lease, first)
-    assert now() == ("running", 2, 2, 0, 1, 0, 0)
+    assert now() == ("running", 4, 2, 0, 1, 0, 0)
     engine.run_job(batch.lease, second, "failed", "test")
-    assert now() == ("running", 2, 1, 0, 1, 1, 0)
+    assert now() == ("running", 4, 1, 0, 1, 1, 0)
     engine.release(batch.lease)
-    assert now() == ("running", 3, 0, 0, 1, 1, 0)
+    assert now() == ("running", 5, 0, 0, 1, 1, 0)
     engine.call("cancel_run", run_id=run.run_id)
-    assert now() == ("failed", 0, 0, 0, 1, 1, 3)
+    assert now() == ("failed", 0, 0, 0, 1, 1, 5)
     assert seen == sorted(set(seen)), "whoever waits after a seq misses nothing"
 
 

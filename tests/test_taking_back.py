@@ -18,7 +18,7 @@ def test_half_of_what_waits_behind_a_running_job_is_taken_back(engine: Engine) -
             engine.run_job(rest.lease, job["job_id"])
     engine.start(held.lease, held.jobs[0]["job_id"])
 
-    split = engine.claim(idle)
+    split = engine.claim(idle) or engine.claim(idle)  # the first ends its last batch
     moved = {job["job_id"] for job in split.jobs}
     assert moved < {job["job_id"] for job in held.jobs[1:]} or moved == {job["job_id"] for job in held.jobs[1:]}
     for job_id in moved:

@@ -20,7 +20,7 @@ from worker.devices.simulated import SimulatedDevices
 from worker.engine import Engine, Refused
 from worker.loop import DeviceSpec, Options, Worker
 
-UNAVAILABLE = 5
+USAGE, UNAVAILABLE = 2, 5
 
 
 def pairs(settings: list[str], flag: str) -> dict[str, str]:
@@ -42,10 +42,11 @@ def json_or_text(value: str) -> Any:
 
 
 def work(
+    *,
     target: Annotated[str, typer.Option(help="What the devices are: emulator, device or browserstack.")] = "emulator",
     name: Annotated[str, typer.Option(help="Name of this worker; its devices are NAME-1, NAME-2, …")] = "",
     devices: Annotated[int, typer.Option(help="How many simulated devices it drives.", min=1, max=1000)] = 1,
-    executor: Annotated[str, typer.Option(help="What runs the tests: command, playwright or simulated.")] = "simulated",
+    executor: Annotated[str, typer.Option(help="playwright, command, or simulated (which runs nothing).")],
     project: Annotated[Path, typer.Option(help="Folder that test paths are relative to.")] = Path(),
     setting: Annotated[
         list[str] | None, typer.Option(help="A setting of the executor, NAME=JSON or NAME=TEXT; repeats.")
@@ -63,7 +64,8 @@ def work(
     """
     url = os.environ.get("QGJOB_DATABASE_URL")
     if not url:
-        sys.exit("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
+        typer.echo("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob", err=True)
+        sys.exit(USAGE)
     if target not in get_args(Target):
         raise typer.BadParameter(f"{target!r} is not one of {', '.join(get_args(Target))}", param_hint="--target")
     kind: Target = target  # type: ignore[assignment]
@@ -76,7 +78,10 @@ def work(
         settings = {key: json_or_text(value) for key, value in pairs(setting or [], "--setting").items()}
         runner = executors.load(executor, executors.Options(project.resolve(), settings))
     except executors.ConfigError as error:
-        sys.exit(f"error: {error}")
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(USAGE)
+    if executor == "simulated":
+        logging.getLogger("worker").warning("simulated: no test is really run, the names of the files decide")
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     try:
         asyncio.run(serve(url, listen_url, runner, SimulatedDevices(install_seconds), specs, options))
@@ -99,10 +104,13 @@ async def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.drain)
+        refused: list[Refused] = []
         try:
             await worker.run(listen_url)
         except* Refused as group:
-            raise leaves(group)[0] from None
+            refused = leaves(group)
+        if refused:
+            raise refused[0]
 
 
 def leaves(group: BaseExceptionGroup[Refused]) -> list[Refused]:

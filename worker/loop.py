@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 
 import psycopg
 from msgspec import Struct
@@ -57,7 +58,18 @@ class Worker:
         """Until drained, or idle for long enough. Raises Refused when the database does not want this worker."""
         targets: list[Target] = sorted({device.target for device in self._devices})
         await self._engine.register_worker(self._options.name, __version__, targets, self._options.lease_s)
-        log.info("worker %s is %s, drives %s", self._options.name, self._engine.worker_id, len(self._devices))
+        log.info(
+            "%s is worker %s and drives %s devices", self._options.name, self._engine.worker_id, len(self._devices)
+        )
+        try:
+            await self._work(targets, listen_url)
+        finally:
+            with suppress(TimeoutError):  # PostgreSQL is gone, too: then the leases run out
+                async with asyncio.timeout(self._options.lease_s):
+                    await self._engine.end()
+            log.info("%s has left", self._options.name)
+
+    async def _work(self, targets: list[Target], listen_url: str | None) -> None:
         async with asyncio.TaskGroup() as background:
             tasks = [
                 background.create_task(self._beat()),
@@ -71,7 +83,6 @@ class Worker:
             finally:
                 for task in tasks:
                     task.cancel()
-        await self._engine.end()
 
     def drain(self) -> None:
         """The first time: finish the running tests and leave. The second time: give everything back at once."""
@@ -84,6 +95,8 @@ class Worker:
     async def _drive(self, device: DeviceSpec) -> None:
         loop = asyncio.get_running_loop()
         device_id = await self._take(device)
+        if device_id is None:
+            return
         idle_since, failures = loop.time(), 0
         while not self._draining:
             hint = self._hint  # before claiming: a hint that comes meanwhile counts
@@ -101,18 +114,22 @@ class Worker:
             if failures:
                 await self._wait(asyncio.Event(), min(2.0**failures, LONGEST_PAUSE_S))
 
-    async def _take(self, device: DeviceSpec) -> int:
-        """Where a worker that was killed had the device, its lease must run out first."""
+    async def _take(self, device: DeviceSpec) -> int | None:
+        """Where a worker that was killed had the device, its lease must run out first. None: drained meanwhile."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + 2 * self._options.lease_s
-        while True:
+        told = False
+        while not self._draining:
             try:
                 return await self._engine.register_device(device.name, device.target, device.labels)
             except Refused as error:
-                if error.rule != "device_has_one_worker" or loop.time() > deadline or self._draining:
+                if error.rule != "device_has_one_worker" or loop.time() > deadline:
                     raise
-                log.info("%s Waiting for it.", error)
-                await self._wait(asyncio.Event(), 1)
+                if not told:
+                    log.info("%s Waiting for it.", error)
+                told = True
+                await self._wait(self._hint, 1)
+        return None
 
     async def _claim(self, device_id: int) -> BatchRun | None:
         batch = await self._engine.claim(device_id, self._options.max_jobs)

@@ -26,6 +26,12 @@ def one_line(text: str) -> str:
     return next((line.strip() for line in clean(text).splitlines() if line.strip()), "")
 
 
+def said(message: str) -> str:
+    """What a failed test says in one line: what was expected and received where it tells, else its first line."""
+    lines = [line.strip() for line in clean(message).splitlines() if line.strip()]
+    return ", ".join(line for line in lines if line.startswith(("Expected", "Received"))) or "".join(lines[:1])
+
+
 def answer(text: str) -> None:
     """One part of the answer, on stdout."""
     _write(sys.stdout, text if text.endswith("\n") else text + "\n")

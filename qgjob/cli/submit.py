@@ -168,7 +168,10 @@ def merged(flags: ManifestDefaults, plan: ManifestDefaults, project: Project) ->
 
 def job_seconds(text: str) -> int:
     """A whole number of seconds, at least one."""
-    return max(1, round(words.seconds(text, option="--job-timeout")))
+    seconds = round(words.seconds(text, option="--job-timeout"))
+    if seconds < 1:
+        raise Usage(f"--job-timeout {text!r} is less than a second")
+    return seconds
 
 
 def checked(submission: RunSubmission) -> None:

@@ -110,8 +110,8 @@ def headline(run: Run) -> str:
 
 
 def reason(job: Job) -> str:
-    """Failure kind and the first line of the error."""
+    """Failure kind and what the error says."""
     if job.flaky and job.status == "completed":
         return f"passed at attempt {job.attempts}"
-    first = output.one_line(job.message or "")
+    first = output.said(job.message or "")
     return ": ".join(part for part in (job.failure_kind, first) if part)

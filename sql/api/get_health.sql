@@ -1,4 +1,5 @@
--- Is the service able to do its work? `degraded`: jobs wait for a target that no live worker drives.
+-- Is the service able to do its work? `degraded`: jobs wait for devices, of a target and perhaps with labels, that no
+-- live worker drives.
 create or replace function qgjob.get_health()
 returns table (
   status text, database text, schema_version text, oldest_pending_s double precision, live_workers jsonb,
@@ -18,8 +19,14 @@ returns table (
     select jsonb_object_agg(target, (
       select count(*) from reporting.workers where status = 'live' and target = any (targets))) as workers
     from unnest(array['emulator', 'device', 'browserstack']) as target
-  ) as live, lateral (
-    select coalesce(array_agg(target), '{}') as targets
-    from waiting where head_at is not null and live.workers -> target = '0'
+  ) as live, (
+    select coalesce(array_agg(distinct target || case when selector = '{}' then '' else ' ' || selector::text end), '{}')
+      as targets
+    from qgjob.lane
+    where active
+      and exists (select from qgjob.job_group where job_group.lane_id = lane.lane_id and head_priority is not null)
+      and not exists (
+        select from qgjob.device join qgjob.worker using (worker_id)
+        where device.target = lane.target and labels @> selector and qgjob.worker_status(worker) = 'live')
   ) as unserved
 $$;

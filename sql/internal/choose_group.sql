@@ -5,7 +5,7 @@
 --      alone (which is age plus work, so that neither small nor old ones wait for long). A further device joins a group
 --      only where that is_worth_joining.
 -- Returns with the lane locked, so that no two devices are the first of a group. Locked lanes are passed over at first
--- and waited for only by a transaction that holds no other lane, so claims never deadlock. Lanes that turn out to have
+-- and waited for only by a transaction that holds no other lane, so that claims do not deadlock. Lanes that turn out to have
 -- no pending job are put to rest.
 create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
 language plpgsql volatile as $$
@@ -19,7 +19,7 @@ begin
   where build = p_device.installed_build and target = p_device.target and head_priority is not null
     and p_device.labels @> selector
   order by head_priority desc, rank_at limit 1;
-  if found and not qgjob.should_yield(p_device, v_group) then
+  if found and qgjob.has_room(v_group.org_id) and not qgjob.should_yield(p_device, v_group) then
     return v_group.group_id;
   end if;
 

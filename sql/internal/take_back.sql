@@ -1,6 +1,8 @@
 -- For a device that finds nothing pending: half of the jobs that another device holds and has not started, where they are
 -- more work than an install takes. Whoever holds them is told when it comes to start them. The jobs are locked.
-create or replace function qgjob.take_back(p_device qgjob.device, out p_group_id bigint, out p_job_ids bigint[])
+create or replace function qgjob.take_back(
+  p_device qgjob.device, p_max_jobs integer, out p_group_id bigint, out p_job_ids bigint[]
+)
 language plpgsql volatile as $$
 declare
   v_batch bigint;
@@ -25,6 +27,6 @@ begin
   p_job_ids := array(
     select job_id from qgjob.job where batch_id = v_batch and status = 'queued'
     order by priority, failed_before, predicted_s, job_id desc
-    limit (select ceil(count(*) / 2.0) from qgjob.job where batch_id = v_batch and status = 'queued')
+    limit (select least(p_max_jobs, ceil(count(*) / 2.0)) from qgjob.job where batch_id = v_batch and status = 'queued')
     for no key update skip locked);
 end $$;

@@ -28,15 +28,15 @@ begin
   end if;
   select * into v_live from qgjob.batch where device_id = p_device_id and ended_at is null;
   if v_live.batch_id is not null then
-    if v_live.installed_at is null and not exists (
+    if not exists (select from qgjob.job where batch_id = v_live.batch_id) then
+      perform qgjob.end_batches(array[v_live.batch_id], 'done');
+    elsif v_live.installed_at is null and not exists (
       select from qgjob.job where batch_id = v_live.batch_id and status = 'running'
     ) and not exists (select from qgjob.attempt where batch_id = v_live.batch_id) then
       update qgjob.batch set expires_at = v_now + make_interval(secs => v_worker.lease_s)
       where batch_id = v_live.batch_id;
       return query select * from qgjob.batch_contents(v_live.batch_id);
       return;
-    elsif not exists (select from qgjob.job where batch_id = v_live.batch_id) then
-      perform qgjob.end_batches(array[v_live.batch_id], 'done');
     elsif qgjob.is_expired(v_live) then
       perform qgjob.end_batches(array[v_live.batch_id], 'expired');
     else
@@ -64,8 +64,9 @@ begin
   end loop;
   v_chosen := case when v_group.build = v_device.installed_build then 'continued'
     when v_group.devices = 0 then 'first' else 'joined' end;
-  if cardinality(v_jobs) = 0 then
-    select p_group_id, p_job_ids into v_group.group_id, v_jobs from qgjob.take_back(v_device);
+  -- Not where ending a batch has locked lanes: this may charge another. The device asks again.
+  if cardinality(v_jobs) = 0 and v_live.batch_id is null then
+    select p_group_id, p_job_ids into v_group.group_id, v_jobs from qgjob.take_back(v_device, p_max_jobs);
     select * into v_group from qgjob.job_group where group_id = v_group.group_id;
     v_chosen := 'taken back';
   end if;
