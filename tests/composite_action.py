@@ -25,6 +25,7 @@ class Done(NamedTuple):
     exit: int | None
     outputs: dict[str, str]
     log: str
+    steps: list[str]
 
 
 def read(file: Path = ACTION) -> Any:
@@ -75,11 +76,13 @@ def execute(
     for key, declared in action["inputs"].items():
         names[f"inputs.{key}"] = inputs.get(key, fill(str(declared.get("default", "")), names))
     result, code, log = "success", None, ""
+    executed: list[str] = []
     for number, step in enumerate(action["runs"]["steps"]):
         assert step.keys() <= STEP_KEYS
         assert step["shell"] == "bash"
         if not is_due(step, names, ok=result == "success", cancelled=result == "cancelled"):
             continue
+        executed.append(step["name"])
         script, outputs = folder.parent / f"step-{number}.sh", folder.parent / f"outputs-{number}"
         script.write_text(step["run"])
         outputs.touch()
@@ -106,12 +109,12 @@ def execute(
             names[f"steps.{step.get('id', number)}.outputs.{key}"] = value
         if was_cancelled.is_set():
             result, code = "cancelled", process.returncode
-        elif process.returncode != 0:
+        elif process.returncode != 0 and result != "cancelled":
             result, code = "failure", process.returncode
         elif result == "success":
             code = 0
     answers = {key: fill(declared["value"], names) for key, declared in action["outputs"].items()}
-    return Done(result, code, answers, log)
+    return Done(result, code, answers, log, executed)
 
 
 def cancel(process: Any, when: Callable[[], bool], done: threading.Event, signals: bool) -> None:
