@@ -198,7 +198,12 @@ def test_on_a_terminal_the_first_ctrl_c_detaches_and_the_second_cancels(presses:
         server.on("GET", "/runs/12", NOTHING_NEW, Answer(200, NOTHING_NEW, after=never))
         server.on("POST", "/runs/12/cancel", {"cancelled": 1, "stopping": 1})
         process = subprocess.Popen(
-            [sys.executable, "-m", "qgjob", *SUBMIT], stdin=client_side, stderr=client_side, env=environment(server, {})
+            [sys.executable, "-m", "qgjob", *SUBMIT],
+            stdin=client_side,
+            stderr=client_side,
+            env=environment(server, {}),
+            # Where the suite runs in the background of a script, it is ignored, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         os.close(client_side)
         try:
