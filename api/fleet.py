@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 import sql
 from api.parameters import BodyId, Db, Id
-from qgjob.models import Device, Target, Worker
+from qgjob.models import Device, Heartbeat, Target, Worker
 
 
 class Registration(Struct, forbid_unknown_fields=True):
@@ -41,15 +41,6 @@ class Claim(Struct, forbid_unknown_fields=True):
 
     device_id: BodyId
     max_jobs: Annotated[int, Meta(ge=1, le=1000)] = 20
-
-
-class Heartbeat(Struct):
-    """Which leases are held, which running jobs to stop, and whether to drain."""
-
-    draining: bool
-    leases: list[int]
-    empty_leases: list[int]
-    stop_jobs: list[int]
 
 
 class Claimed(Struct):

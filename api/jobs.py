@@ -12,11 +12,13 @@ from api.parameters import BodyId, Cursor, Db, Id, Key, Limit
 from qgjob.models import (
     Attempt,
     Cancelled,
+    Decision,
     FailureKind,
     Job,
     JobPage,
     JobSubmitted,
     Log,
+    Recorded,
     RunSubmitted,
     SingleSubmission,
     Status,
@@ -44,19 +46,6 @@ class Report(Struct, forbid_unknown_fields=True):
     status: Literal["running", "completed", "failed", "cancelled"]
     failure_kind: FailureKind | None = None
     result: Outcome = field(default_factory=Outcome)
-
-
-class Reported(Struct):
-    """The job's status now. `recorded` is false where this was known already."""
-
-    status: str
-    recorded: bool
-
-
-class Decision(Struct):
-    """Whether to run the job the worker is about to start; `skip`: it was cancelled."""
-
-    decision: Literal["run", "skip"]
 
 
 async def as_job(db: sql.Database, run: RunSubmitted) -> JobSubmitted:
@@ -115,14 +104,14 @@ async def get_job(job_id: Id, db: Db) -> Job:
 
 
 @put("/{job_id:int}", summary="Report from a worker")
-async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Reported:
+async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Recorded:
     if data.status == "running":
         started = await sql.one(db, Decision, "start_job", lease=data.lease, job_id=job_id)
-        return Reported("running" if started.decision == "run" else "cancelled", recorded=started.decision == "run")
+        return Recorded("running" if started.decision == "run" else "cancelled", recorded=started.decision == "run")
     kind = data.failure_kind or ("test" if data.status == "failed" else None)
     return await sql.one(
         db,
-        Reported,
+        Recorded,
         "finish_job",
         lease=data.lease,
         job_id=job_id,

@@ -216,6 +216,28 @@ class Worker(Struct):
     seen_at: datetime
 
 
+class Heartbeat(Struct):
+    """Which leases are held, which of them have no job left, which running jobs to stop, and whether to drain."""
+
+    draining: bool
+    leases: list[int]
+    empty_leases: list[int]
+    stop_jobs: list[int]
+
+
+class Decision(Struct):
+    """Whether to run the job that a worker is about to start; `skip`: it was cancelled or given to another device."""
+
+    decision: Literal["run", "skip"]
+
+
+class Recorded(Struct):
+    """A job's status after a result. `recorded` is false where this was known already."""
+
+    status: str
+    recorded: bool
+
+
 class Device(Struct):
     """One slot that runs one test at a time."""
 

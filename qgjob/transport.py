@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from qgjob import __version__
-from qgjob.errors import ClientError, Refused, Unavailable, Usage
+from qgjob.errors import ClientError, Exit, Refused, Unavailable, Usage
 from qgjob.models import Problem
+from qgjob.problems import exit_code_of
 
 if TYPE_CHECKING:
     import httpx
@@ -145,7 +146,7 @@ def refusal(response: httpx.Response, server_url: str) -> ClientError:
     if status == 401 and hint is None:
         hint = "set QGJOB_TOKEN to a token of this server"
     named = problem.field is not None and problem.field not in problem.title
-    return (Refused if 400 <= status < 500 else Unavailable)(
+    return (Refused if exit_code_of(status) == Exit.REFUSED else Unavailable)(
         f"{problem.title} (field: {problem.field})" if named else problem.title,
         hint=hint,
         code=problem.type.rsplit("/", 1)[-1].rsplit(":", 1)[-1],

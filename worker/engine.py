@@ -11,7 +11,7 @@ from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import sql
-from qgjob.models import FailureKind, Target
+from qgjob.models import Decision, FailureKind, Heartbeat, Recorded, Target
 from qgjob.problems import status_of
 from worker.executors import Batch, Finished
 
@@ -38,22 +38,6 @@ class WorkerId(Struct):
 
 class DeviceId(Struct):
     device_id: int
-
-
-class Heartbeat(Struct):
-    draining: bool
-    leases: list[int]
-    empty_leases: list[int]
-    stop_jobs: list[int]
-
-
-class Decision(Struct):
-    decision: Literal["run", "skip"]
-
-
-class Recorded(Struct):
-    status: str
-    recorded: bool
 
 
 class Housekept(Struct):

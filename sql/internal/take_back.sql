@@ -6,8 +6,9 @@ create or replace function qgjob.take_back(
 language plpgsql volatile as $$
 declare
   v_batch bigint;
+  v_held bigint;
 begin
-  select batch.batch_id, batch.group_id into v_batch, p_group_id
+  select batch.batch_id, batch.group_id, queued.jobs into v_batch, p_group_id, v_held
   from qgjob.batch
   join qgjob.job_group using (group_id)
   join lateral (
@@ -27,6 +28,6 @@ begin
   p_job_ids := array(
     select job_id from qgjob.job where batch_id = v_batch and status = 'queued'
     order by priority, failed_before, predicted_s, job_id desc
-    limit (select least(p_max_jobs, ceil(count(*) / 2.0)) from qgjob.job where batch_id = v_batch and status = 'queued')
+    limit least(p_max_jobs, ceil(v_held / 2.0))
     for no key update skip locked);
 end $$;

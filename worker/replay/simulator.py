@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from psycopg.types.json import Jsonb
 
-from qgjob.models import Target
+from qgjob.models import Decision, Recorded, Target
 from sql.virtual_time import VirtualTime
 from worker.replay.schedule import Fleet, Schedule, Stay
 from worker.replay.workload import Spec, Submission, Workload
@@ -52,15 +52,6 @@ class Claimed(msgspec.Struct):
     app_version_id: str
     install: bool
     jobs: list[ClaimedJob]
-
-
-class Recorded(msgspec.Struct):
-    status: str
-    recorded: bool
-
-
-class Decision(msgspec.Struct):
-    decision: str
 
 
 class Beat(msgspec.Struct):
