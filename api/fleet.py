@@ -58,6 +58,7 @@ class Claimed(Struct):
     device: str
     lease_s: int
     jobs: list[dict[str, Any]]
+    artifact: dict[str, Any] | None
 
 
 @get("/workers", summary="List workers, live ones first")

@@ -67,7 +67,7 @@ def running(database_url: str, *, port: int, logs: Path, say: Say) -> Generator[
         for target in TARGETS:
             worker = [sys.executable, "-m", "worker", "--name", f"dev-{target}", "--target", target]
             worker += ["--devices", str(DEVICES), "--executor", executor, "--project", str(project)]
-            worker += ["--install-seconds", "2"]
+            worker += ["--backend-setting", "install_s=2"]
             workers.append(Child(f"worker-{target}", worker, log=logs / f"worker-{target}.log", env=env, cwd=root))
         services = Services(url, executor, project, [api, *workers])
         for target in TARGETS:

@@ -7,7 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from worker.executors import Batch, BatchJob, Event, Executor, Finished, Log, Started
+from worker.batch import Batch, BatchJob
+from worker.devices import Backend, load
+from worker.devices import Options as BackendOptions
+from worker.executors import Event, Executor, Finished, Log, Started
+
+
+def no_devices() -> Backend:
+    """For executors that need no device."""
+    return load("none", BackendOptions("emu", "emulator"))
 
 
 def batch(*paths: str, attempt: int = 1) -> Batch:

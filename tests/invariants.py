@@ -52,7 +52,7 @@ RULES: dict[str, LiteralString] = {
         where epoch <> coalesce((select max(epoch) from qgjob.batch where batch.device_id = device.device_id), 0)""",
     "a build is trusted only from its last verified install on": """
         select device_id from qgjob.device where installed_build is distinct from (
-          select qgjob.build_identity(job_group.org_id, app_version_id)
+          select job_group.build
           from qgjob.batch join qgjob.job_group using (group_id)
           where batch.device_id = device.device_id and batch.installed_at is not null
           order by batch_id desc limit 1) and installed_build is not null

@@ -7,10 +7,12 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from batches import StopWhen, batch, finished, gone, pids, printed, rerun, run
+from batches import StopWhen, batch, finished, gone, no_devices, pids, printed, rerun, run
 from msgspec.structs import replace
 
-from worker.executors import ConfigError, Event, Executor, Options, PrepareError, Started, load
+from worker.batch import PrepareError
+from worker.config import ConfigError
+from worker.executors import Event, Executor, Options, Started, load
 
 PY = sys.executable
 
@@ -32,7 +34,7 @@ def spec(project: Path, name: str, body: str) -> str:
 
 
 def command(project: Path, **settings: object) -> Executor:
-    return load("command", Options(project, {"run": [PY, "{spec}"], "grace_s": 0.5, **settings}))
+    return load("command", Options(project, no_devices(), {"run": [PY, "{spec}"], "grace_s": 0.5, **settings}))
 
 
 def test_the_exit_code_is_the_verdict(project: Path) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from batches import batch, drive, finished, gone, pids, printed, rerun, run
+from batches import batch, drive, finished, gone, no_devices, pids, printed, rerun, run
 from node import SAMPLES, installed, project
 
-from worker.executors import ConfigError, Event, Executor, Finished, Options, Started, load
+from worker.config import ConfigError
+from worker.executors import Event, Executor, Finished, Options, Started, load
 
 HANG = """
 const fs = require('node:fs'), path = require('node:path');
@@ -27,7 +28,7 @@ test('hangs', async () => {
 
 
 def playwright(at: Path, **settings: object) -> Executor:
-    return load("playwright", Options(at, {"grace_s": 3, **settings}))
+    return load("playwright", Options(at, no_devices(), {"grace_s": 3, **settings}))
 
 
 def kinds(verdicts: dict[int, Finished]) -> dict[int, str]:

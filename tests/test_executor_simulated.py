@@ -4,13 +4,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from batches import batch, drive, finished, printed, run
+from batches import batch, drive, finished, no_devices, printed, run
 
-from worker.executors import ConfigError, Executor, Finished, Options, Started, load
+from worker.config import ConfigError
+from worker.executors import Executor, Finished, Options, Started, load
 
 
 def simulated(**settings: object) -> Executor:
-    return load("simulated", Options(Path(), {"duration_s": 0.001, **settings}))
+    return load("simulated", Options(Path(), no_devices(), {"duration_s": 0.001, **settings}))
 
 
 @pytest.mark.parametrize(

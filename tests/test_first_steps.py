@@ -13,7 +13,7 @@ from qgjob.children import wait_until
 @pytest.fixture
 def served(services: Services) -> Services:
     services.api()
-    services.worker("phones", "--devices", "2", "--setting", "duration_s=0.05", "--install-seconds", "0.2")
+    services.worker("phones", "--devices", "2", "--setting", "duration_s=0.05", "--backend-setting", "install_s=0.2")
     return services
 
 

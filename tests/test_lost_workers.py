@@ -69,7 +69,7 @@ def test_cancelling_a_run_frees_its_device(engine: Engine, services: Services) -
 
 
 def test_cancelling_a_run_stops_an_install_that_nobody_waits_for(engine: Engine, services: Services) -> None:
-    services.worker("worker", "--setting", "duration_s=0.05", "--install-seconds", "600")
+    services.worker("worker", "--setting", "duration_s=0.05", "--backend-setting", "install_s=600")
     run = engine.submit("tests/a.spec.js", "tests/b.spec.js")
     assert wait_until(lambda: engine.value("select count(*) from qgjob.batch") == 1, 30)
     engine.call("cancel_run", run_id=run.run_id)
@@ -77,7 +77,7 @@ def test_cancelling_a_run_stops_an_install_that_nobody_waits_for(engine: Engine,
 
 
 def test_a_draining_worker_does_not_wait_for_an_install(engine: Engine, services: Services) -> None:
-    worker = services.worker("leaver", "--install-seconds", "600")
+    worker = services.worker("leaver", "--backend-setting", "install_s=600")
     run = engine.submit("tests/a.spec.js")
     assert wait_until(lambda: engine.value("select count(*) from qgjob.batch") == 1, 30)
     worker.process.terminate()

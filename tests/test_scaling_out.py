@@ -28,7 +28,7 @@ def test_three_apis_and_four_workers_share_five_hundred_jobs(engine: Engine, ser
     urls = [services.api(f"api-{number}") for number in range(3)]
     for number in range(4):
         services.worker(
-            f"worker-{number}", "--devices", "2", "--setting", "duration_s=0.01", "--install-seconds", "0.1"
+            f"worker-{number}", "--devices", "2", "--setting", "duration_s=0.01", "--backend-setting", "install_s=0.1"
         )
     with ThreadPoolExecutor(6) as pool:
         runs = list(pool.map(submit, (urls[build % 3] for build in range(BUILDS)), range(BUILDS)))

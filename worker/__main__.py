@@ -15,10 +15,11 @@ import typer
 import sql
 from qgjob.models import Target
 from sql.schema import UnusableDatabase, require
+from worker import devices as backends
 from worker import executors
-from worker.devices.simulated import SimulatedDevices
+from worker.config import ConfigError
 from worker.engine import Engine, Refused
-from worker.loop import DeviceSpec, Options, Worker
+from worker.loop import Options, Worker
 
 USAGE, UNAVAILABLE = 2, 5
 
@@ -33,26 +34,32 @@ def pairs(settings: list[str], flag: str) -> dict[str, str]:
     return found
 
 
-def json_or_text(value: str) -> Any:
+def settings(given: list[str] | None, flag: str) -> dict[str, Any]:
     """Numbers, lists and tables of a setting are written as JSON."""
-    try:
-        return msgspec.json.decode(value)
-    except msgspec.DecodeError:
-        return value
+    found: dict[str, Any] = {}
+    for name, value in pairs(given or [], flag).items():
+        try:
+            found[name] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            found[name] = value
+    return found
 
 
 def work(
     *,
     target: Annotated[str, typer.Option(help="What the devices are: emulator, device or browserstack.")] = "emulator",
     name: Annotated[str, typer.Option(help="Name of this worker; its devices are NAME-1, NAME-2, …")] = "",
-    devices: Annotated[int, typer.Option(help="How many simulated devices it drives.", min=1, max=1000)] = 1,
+    backend: Annotated[str, typer.Option(help="What drives them: adb, browserstack, or none.")] = "none",
+    devices: Annotated[int, typer.Option(help="How many, for none and browserstack.", min=1, max=1000)] = 1,
     executor: Annotated[str, typer.Option(help="playwright, command, or simulated (which runs nothing).")],
     project: Annotated[Path, typer.Option(help="Folder that test paths are relative to.")] = Path(),
     setting: Annotated[
         list[str] | None, typer.Option(help="A setting of the executor, NAME=JSON or NAME=TEXT; repeats.")
     ] = None,
+    backend_setting: Annotated[
+        list[str] | None, typer.Option(help="A setting of the backend, NAME=JSON or NAME=TEXT; repeats.")
+    ] = None,
     label: Annotated[list[str] | None, typer.Option(help="A label of the devices, NAME=VALUE; repeats.")] = None,
-    install_seconds: Annotated[float, typer.Option(help="How long a simulated install takes.", min=0)] = 0.0,
     lease: Annotated[int, typer.Option(help="Seconds its batches outlive its last heartbeat.", min=1, max=3600)] = 30,
     max_jobs: Annotated[int, typer.Option(help="Jobs in a batch at most.", min=1, max=1000)] = 20,
     burst: Annotated[bool, typer.Option("--burst", help="Leave as soon as nothing is pending.")] = False,
@@ -71,20 +78,21 @@ def work(
     kind: Target = target  # type: ignore[assignment]
     name = name or f"{socket.gethostname()}-{kind}"
     labels = pairs(label or [], "--label")
-    specs = [DeviceSpec(f"{name}-{number}", kind, labels) for number in range(1, devices + 1)]
     options = Options(name, lease, max_jobs, 0 if burst else max_idle)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        settings = {key: json_or_text(value) for key, value in pairs(setting or [], "--setting").items()}
-        runner = executors.load(executor, executors.Options(project.resolve(), settings))
-    except executors.ConfigError as error:
+        driver = backends.load(
+            backend, backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"))
+        )
+        runner = executors.load(executor, executors.Options(project.resolve(), driver, settings(setting, "--setting")))
+    except ConfigError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
     if executor == "simulated":
         logging.getLogger("worker").warning("simulated: no test is really run, the names of the files decide")
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     try:
-        asyncio.run(serve(url, listen_url, runner, SimulatedDevices(install_seconds), specs, options))
+        asyncio.run(serve(url, listen_url, runner, driver, options))
     except (UnusableDatabase, Refused) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(UNAVAILABLE)
@@ -94,11 +102,11 @@ async def serve(
     url: str,
     listen_url: str | None,
     executor: executors.Executor,
-    backend: SimulatedDevices,
-    specs: list[DeviceSpec],
+    backend: backends.Backend,
     options: Options,
 ) -> None:
     await require(url)
+    specs = await anext(backend.watch())
     async with sql.open_pool(url, size=max(2, min(10, len(specs)))) as db:
         worker = Worker(Engine(db), executor, backend, specs, options)
         loop = asyncio.get_running_loop()

@@ -13,7 +13,8 @@ from psycopg_pool import PoolTimeout
 import sql
 from qgjob.models import Decision, FailureKind, Heartbeat, Recorded, Target
 from qgjob.problems import status_of
-from worker.executors import Batch, Finished
+from worker.batch import Batch
+from worker.executors import Finished
 
 log = logging.getLogger("worker")
 Answer = TypeVar("Answer")

@@ -15,19 +15,13 @@ from msgspec import Struct
 import sql
 from qgjob import __version__
 from qgjob.models import Target
-from worker.batches import BatchRun
-from worker.devices import Backend
+from worker.batch_run import BatchRun
+from worker.devices import Backend, DeviceSpec
 from worker.engine import Engine, Refused
 from worker.executors import Executor
 
 log = logging.getLogger("worker")
 LONGEST_PAUSE_S = 30
-
-
-class DeviceSpec(Struct, frozen=True):
-    name: str
-    target: Target
-    labels: dict[str, str]
 
 
 class Options(Struct, frozen=True):

@@ -46,7 +46,7 @@ begin
   on conflict on constraint lane_is_unique do nothing;
   insert into qgjob.job_group (org_id, app_version_id, lane_id, target, selector, reset, build, created_at)
   select distinct p_org_id, p_app_version_id, lane_id, target, selector, request.reset,
-    qgjob.build_identity(p_org_id, p_app_version_id), v_now
+    qgjob.build_identity(p_org_id, p_app_version_id, selector ->> 'platform'), v_now
   from unnest(v_requests) as request join qgjob.lane using (target, selector)
   where lane.org_id = p_org_id
   order by target, selector, request.reset

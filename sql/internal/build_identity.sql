@@ -1,6 +1,8 @@
--- What a device holds when this build is installed on it. Builds are not yet given artifacts whose content hash would
--- say it better, so it is the name, inside its organisation.
-create or replace function qgjob.build_identity(p_org_id text, p_app_version_id text) returns text
-language sql immutable parallel safe as $$
-  select p_org_id || '/' || p_app_version_id
+-- What a device holds when this build is installed on it: the content's hash, or the version's name where no artifact is
+-- known. Inside its organisation, for an app's data stays on the device with it.
+drop function if exists qgjob.build_identity(text, text);
+create or replace function qgjob.build_identity(p_org_id text, p_app_version_id text, p_platform text) returns text
+language sql stable as $$
+  select p_org_id || '/' || coalesce(
+    (select 'sha256:' || sha256 from qgjob.find_artifact(p_org_id, p_app_version_id, p_platform)), p_app_version_id)
 $$;

@@ -4,10 +4,11 @@
 -- It also ends the device's last batch, if all its jobs are done. A claim whose answer was lost may be repeated: a live
 -- batch of which nothing was started is handed out again.
 -- Order of locks: devices, batches, jobs (skipping locked ones), lanes (see choose_group), groups.
+drop function if exists qgjob.claim_batch(bigint, bigint, integer);
 create or replace function qgjob.claim_batch(p_worker_id bigint, p_device_id bigint, p_max_jobs integer default 20)
 returns table (
   lease bigint, epoch bigint, org_id text, app_version_id text, target text, selector jsonb, reset text, build text,
-  install boolean, device text, lease_s integer, jobs jsonb
+  install boolean, device text, lease_s integer, jobs jsonb, artifact jsonb
 ) language plpgsql volatile as $$
 #variable_conflict use_column
 declare

@@ -1,17 +1,102 @@
-"""What drives the phones: a backend installs a build on a device, and knows whether that worked."""
+"""What drives the phones. A backend finds devices, installs builds on them and knows whether that worked; it is found
+by its name among the entry points `qgjob.backends`.
 
-from typing import Protocol
+The worker calls `watch` for as long as it lives, and for each batch: `install` where the device does not hold the
+build, then whatever its executor needs, and `evidence` after a failed job. Executors reach the backend by their
+options: `reset` between two jobs, `open_session` and `close_session` where tests speak WebDriver.
+"""
 
-from worker.executors import Batch
+from collections.abc import AsyncGenerator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from qgjob.models import Target
+from worker.batch import Batch, File
+from worker.config import ConfigError
+
+Settings = TypeVar("Settings", bound=Struct)
 
 
-class InstallError(Exception):
-    """The build is not on the device; the message is for people."""
+class DeviceSpec(Struct, frozen=True):
+    """A device to work with. `labels` are what selectors name; adb adds platform, model and release by itself."""
+
+    name: str
+    target: Target
+    labels: dict[str, str]
+
+
+class Session(Struct, frozen=True):
+    """An open WebDriver session. `url`: of the server, up to `/session`; `auth`: (user, key) for HTTP basic."""
+
+    url: str
+    session_id: str
+    capabilities: dict[str, Any]
+    app_id: str | None
+    auth: tuple[str, str] | None = None
 
 
 class Backend(Protocol):
-    """One instance serves every device of a worker, concurrently."""
+    """One instance serves every device of a worker, concurrently. Methods that talk to a device raise PrepareError."""
+
+    def watch(self) -> AsyncGenerator[list[DeviceSpec], None]:
+        """The devices that can work: at once, and all of them again each time one comes or goes."""
+        ...
 
     async def install(self, batch: Batch) -> None:
-        """Put the batch's build on its device and verify that it is there. Raises InstallError."""
+        """Put the batch's build on its device and verify, by content, that it is there."""
         ...
+
+    async def reset(self, batch: Batch) -> None:
+        """What `batch.reset` asks for between two jobs."""
+        ...
+
+    async def open_session(self, batch: Batch) -> Session:
+        """A WebDriver session on the batch's device, with the installed build in it."""
+        ...
+
+    async def close_session(self, session: Session, *, failed: bool) -> str | None:
+        """Always called once for a session; never raises. The URL of its video, where the provider makes one."""
+        ...
+
+    async def evidence(self, batch: Batch, folder: Path, since_s: float) -> list[File]:
+        """Written to `folder` after a failed job that started `since_s` seconds ago: a log, a screenshot. Never
+        raises."""
+        ...
+
+    async def probe(self, device: str) -> str | None:
+        """Why the device cannot work now, in words; None: it can. Never raises, never takes more than some seconds."""
+        ...
+
+    async def close(self) -> None:
+        """The worker leaves: end what was started."""
+        ...
+
+
+class Options(Struct, frozen=True):
+    """What `python -m worker` hands to the backend it starts. `name`, `devices` and `labels` are its own flags."""
+
+    name: str
+    target: Target
+    devices: int = 1
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def settings_as(self, shape: type[Settings]) -> Settings:
+        """Raises ConfigError."""
+        try:
+            return msgspec.convert(self.settings, shape)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"backend setting: {error}") from None
+
+
+def load(name: str, options: Options) -> Backend:
+    """The backend of that name. Raises ConfigError, naming the installed ones."""
+    found = {entry.name: entry for entry in entry_points(group="qgjob.backends")}
+    if name not in found:
+        raise ConfigError(f"no backend {name!r}; installed: {', '.join(sorted(found))}")
+    backend: Backend = found[name].load()(options)
+    return backend

@@ -18,39 +18,20 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
 
-from qgjob.models import FailureKind, Reset, Selector, Target
-
-
-class BatchJob(Struct, frozen=True):
-    """A job as a batch carries it. `attempt` is 1 for the first execution."""
-
-    job_id: int
-    test_path: str
-    timeout_s: int
-    attempt: int
-
-
-class Batch(Struct, frozen=True):
-    """Jobs of one group, claimed by one device under one lease. `install`: the device does not hold the build yet."""
-
-    lease: int
-    epoch: int
-    org_id: str
-    app_version_id: str
-    target: Target
-    selector: Selector
-    reset: Reset
-    build: str
-    install: bool
-    device: str
-    jobs: list[BatchJob]
+from qgjob.models import FailureKind
+from worker.batch import Batch, BatchJob, File
+from worker.config import ConfigError
+from worker.devices import Backend
 
 
 class Prepared(Struct):
-    """What prepare hands to run and cleanup; `handle` is the executor's own."""
+    """What prepare hands to run and cleanup; `handle` is the executor's own. `session_id` is known after prepare,
+    `video_url` perhaps only after cleanup: the worker stores both with the batch."""
 
     batch: Batch
     handle: Any = None
+    session_id: str | None = None
+    video_url: str | None = None
 
 
 class Started(Struct, frozen=True):
@@ -67,7 +48,8 @@ class Log(Struct, frozen=True):
 
 
 class Finished(Struct, frozen=True):
-    """The verdict of one job. `tests`: `{"title", "status", "duration_s", "message"}` per test in the spec."""
+    """The verdict of one job. `tests`: `{"title", "status", "duration_s", "message"}` per test in the spec. `reset_s`:
+    the part of `duration_s` that went into resetting the app. `video_offset_s`: where the job begins in the video."""
 
     job_id: int
     status: Literal["completed", "failed"]
@@ -75,17 +57,12 @@ class Finished(Struct, frozen=True):
     failure_kind: FailureKind | None = None
     message: str | None = None
     tests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    files: list[File] = field(default_factory=list[File])
+    reset_s: float = 0.0
+    video_offset_s: float | None = None
 
 
 Event = Started | Log | Finished
-
-
-class PrepareError(Exception):
-    """The batch cannot be run here; its message is for people. The jobs go back to their group."""
-
-
-class ConfigError(Exception):
-    """An executor's options are wrong; said once, at the start of the worker."""
 
 
 class Executor(Protocol):
@@ -108,6 +85,7 @@ class Options(Struct, frozen=True):
     """What `python -m worker` hands to the executor it starts."""
 
     project: Path
+    backend: Backend
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
 

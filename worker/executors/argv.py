@@ -4,7 +4,7 @@ never become a second argument or a command."""
 from collections.abc import Collection, Mapping, Sequence
 from string import Formatter
 
-from worker.executors import ConfigError
+from worker.config import ConfigError
 
 
 def check(argv: Sequence[str], allowed: Collection[str], where: str) -> None:

@@ -19,16 +19,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from worker.batch import Batch, BatchJob, PrepareError
+from worker.config import ConfigError
 from worker.executors import (
-    Batch,
-    BatchJob,
-    ConfigError,
     Event,
     Finished,
     Log,
     Options,
     Prepared,
-    PrepareError,
     Started,
     argv,
     junit,

@@ -18,10 +18,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from worker.batch import Batch, BatchJob
+from worker.config import ConfigError
 from worker.executors import (
-    Batch,
-    BatchJob,
-    ConfigError,
     Event,
     Finished,
     Options,

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from worker.executors import BatchJob, Event, Finished, Log, Started
+from worker.batch import BatchJob
+from worker.executors import Event, Finished, Log, Started
 from worker.executors import playwright_events as ev
 from worker.executors.printed import inert
 

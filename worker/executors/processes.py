@@ -15,7 +15,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Se
 from pathlib import Path
 
 from qgjob.children import dies_with_owner
-from worker.executors import Batch, BatchJob, ConfigError
+from worker.batch import Batch, BatchJob
+from worker.config import ConfigError
 
 # What tools need to work at all. Never the worker's own secrets: a test is code of a tenant.
 _PASSED_ON = frozenset(

@@ -20,7 +20,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from worker.executors import Batch, BatchJob, ConfigError, Event, Finished, Log, Options, Prepared, Started
+from worker.batch import Batch, BatchJob
+from worker.config import ConfigError
+from worker.executors import Event, Finished, Log, Options, Prepared, Started
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,9 +8,10 @@ import logging
 from contextlib import aclosing
 from typing import Literal
 
-from worker.devices import Backend, InstallError
+from worker.batch import Batch, BatchJob, PrepareError
+from worker.devices import Backend
 from worker.engine import Engine, LeaseLost
-from worker.executors import Batch, BatchJob, Executor, Finished, Log, Prepared, PrepareError, Started
+from worker.executors import Executor, Finished, Log, Prepared, Started
 
 log = logging.getLogger("worker")
 Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease"]
@@ -70,7 +71,7 @@ class BatchRun:
         try:
             try:
                 prepared = await self._prepare_unless_abandoned()
-            except (InstallError, PrepareError) as error:
+            except PrepareError as error:
                 log.warning("batch %s: %s", self.batch.lease, error)
                 await self._engine.release(self.batch.lease, "unprepared", str(error))
                 return False
