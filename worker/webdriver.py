@@ -1,0 +1,61 @@
+"""The four WebDriver calls that a worker makes itself; tests make the others, through their own client.
+Source: W3C WebDriver, https://www.w3.org/TR/webdriver2/#endpoints"""
+
+from typing import Any
+
+import httpx
+
+OPEN_S = 300.0  # a provider may queue a session before it opens it
+CALL_S = 60.0
+
+
+class WebDriverError(Exception):
+    """`code` is the protocol's, such as `session not created`, or `unreachable` where there was no answer."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class WebDriver:
+    """A WebDriver server. `url`: up to, and without, `/session`; `auth`: (user, key) for HTTP basic."""
+
+    def __init__(self, url: str, auth: tuple[str, str] | None = None) -> None:
+        self.url = url.rstrip("/")
+        self.auth = auth
+
+    async def is_ready(self) -> bool:
+        """Whether the server answers."""
+        try:
+            return bool((await self._call("GET", "/status", None, 5.0)).get("ready", True))
+        except WebDriverError:
+            return False
+
+    async def open(self, capabilities: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """A new session: its id and its capabilities. Raises WebDriverError, as every call does."""
+        body = {"capabilities": {"alwaysMatch": capabilities, "firstMatch": [{}]}}
+        value = await self._call("POST", "/session", body, OPEN_S)
+        return value["sessionId"], value["capabilities"]
+
+    async def execute(self, session_id: str, script: str, *arguments: Any) -> Any:
+        """Run a driver's own command, such as `mobile: clearApp`; what it returns."""
+        return await self._call(
+            "POST", f"/session/{session_id}/execute/sync", {"script": script, "args": list(arguments)}, CALL_S
+        )
+
+    async def close(self, session_id: str) -> None:
+        """End the session."""
+        await self._call("DELETE", f"/session/{session_id}", None, CALL_S)
+
+    async def _call(self, method: str, path: str, body: Any, timeout_s: float) -> Any:
+        try:
+            async with httpx.AsyncClient(auth=self.auth, timeout=timeout_s) as client:
+                response = await client.request(method, self.url + path, json=body)
+            value = response.json()["value"]
+        except httpx.HTTPError as error:
+            raise WebDriverError("unreachable", f"{type(error).__name__}: {error}") from None
+        except (ValueError, KeyError, TypeError):
+            raise WebDriverError("unreachable", f"No WebDriver answered, but HTTP {response.status_code}.") from None
+        if response.is_error:
+            raise WebDriverError(str(value.get("error", "unknown error")), str(value.get("message", "")).strip())
+        return value
