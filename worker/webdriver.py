@@ -33,7 +33,7 @@ class WebDriver:
 
     async def open(self, capabilities: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """A new session: its id and its capabilities. Raises WebDriverError, as every call does."""
-        body = {"capabilities": {"alwaysMatch": capabilities, "firstMatch": [{}]}}
+        body: dict[str, Any] = {"capabilities": {"alwaysMatch": capabilities, "firstMatch": [{}]}}
         value = await self._call("POST", "/session", body, OPEN_S)
         return value["sessionId"], value["capabilities"]
 
@@ -51,9 +51,10 @@ class WebDriver:
         try:
             async with httpx.AsyncClient(auth=self.auth, timeout=timeout_s) as client:
                 response = await client.request(method, self.url + path, json=body)
-            value = response.json()["value"]
         except httpx.HTTPError as error:
             raise WebDriverError("unreachable", f"{type(error).__name__}: {error}") from None
+        try:
+            value = response.json()["value"]
         except (ValueError, KeyError, TypeError):
             raise WebDriverError("unreachable", f"No WebDriver answered, but HTTP {response.status_code}.") from None
         if response.is_error:
