@@ -19,7 +19,6 @@ from qgjob.models import (
     JobSubmitted,
     Log,
     Recorded,
-    RunSubmitted,
     SingleSubmission,
     Status,
     Target,
@@ -48,26 +47,19 @@ class Report(Struct, forbid_unknown_fields=True):
     result: Outcome = field(default_factory=Outcome)
 
 
-async def as_job(db: sql.Database, run: RunSubmitted) -> JobSubmitted:
-    """A run of one job, told as that job."""
-    job = await sql.one(db, Job, "get_job", job_id=run.job_ids[0])
-    return JobSubmitted(job.job_id, run.run_id, job.status, deduplicated=run.deduplicated > 0)
-
-
 @post("/", summary="Submit one job")
 async def submit_job(data: JSONBody[SingleSubmission], db: Db, idempotency_key: Key = None) -> JobSubmitted:
     job = {name: value for name, value in structs.asdict(data).items() if name not in OF_THE_RUN and value is not None}
-    run = await sql.one(
+    return await sql.one(
         db,
-        RunSubmitted,
-        "submit_run",
+        JobSubmitted,
+        "submit_job",
         org_id=data.org_id,
         app_version_id=data.app_version_id,
-        jobs=sql.Json([job]),
+        job=sql.Json(job),
         labels=sql.Json(data.labels),
         idempotency_key=idempotency_key,
     )
-    return await as_job(db, run)
 
 
 @get("/", summary="List jobs, newest first")
@@ -130,8 +122,7 @@ async def cancel_job(job_id: Id, db: Db) -> Cancelled:
 
 @post("/{job_id:int}/retry", summary="Submit an ended job again")
 async def retry_job(job_id: Id, db: Db, idempotency_key: Key = None) -> JobSubmitted:
-    run = await sql.one(db, RunSubmitted, "retry_job", job_id=job_id, idempotency_key=idempotency_key)
-    return await as_job(db, run)
+    return await sql.one(db, JobSubmitted, "retry_job", job_id=job_id, idempotency_key=idempotency_key)
 
 
 @get("/{job_id:int}/attempts", summary="Each execution of the job")

@@ -5,19 +5,28 @@ transaction. Each function's rules are told in its file in this folder.
 """
 
 import os
+import time
+from functools import lru_cache
 from typing import Any, LiteralString, TypeVar
 
 import msgspec
 from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import BaseRowFactory, RowMaker
-from psycopg.sql import SQL, Composed, Identifier, Placeholder
+from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb as Json
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 __all__ = ["Database", "Json", "call", "listen", "many", "one", "open_pool", "optional"]
 
-Database = AsyncConnectionPool[AsyncConnection[Any]]
+
+class Connection(AsyncConnection[Any]):
+    """One that knows when it was last seen alive (seconds of the process's clock)."""
+
+    alive_at = 0.0
+
+
+Database = AsyncConnectionPool[Connection]
 Row = TypeVar("Row", bound=msgspec.Struct)
 
 set_json_dumps(msgspec.json.encode)
@@ -30,6 +39,8 @@ NETWORK: dict[str, Any] = {
     "keepalives_idle": 10,
     "application_name": "qgjob",
 }
+# A connection that has worked so recently is not asked whether it still does: asking costs as much as a short call.
+TRUSTED_S = 1.0
 
 
 def open_pool(url: str, *, size: int) -> Database:
@@ -37,16 +48,20 @@ def open_pool(url: str, *, size: int) -> Database:
     prepare = None if os.environ.get("QGJOB_PREPARED_STATEMENTS", "on") == "off" else 5
     options = NETWORK | {"autocommit": True, "prepare_threshold": prepare}
 
-    async def check(connection: AsyncConnection[Any]) -> None:
+    async def check(connection: Connection) -> None:
         """One dead connection says that the others are dead, too: finding that out one by one takes seconds each."""
+        now = time.monotonic()
+        if now - connection.alive_at < TRUSTED_S:
+            return
         try:
             await AsyncConnectionPool.check_connection(connection)
         except OperationalError:
             await pool.drain()
             raise
+        connection.alive_at = now
 
     pool: Database = AsyncConnectionPool(
-        url, kwargs=options, min_size=1, max_size=size, open=False, timeout=10, check=check
+        url, connection_class=Connection, kwargs=options, min_size=1, max_size=size, open=False, timeout=10, check=check
     )
     return pool
 
@@ -70,30 +85,31 @@ async def one(db: Database, row: type[Row], function: LiteralString, **args: Any
 async def optional(db: Database, row: type[Row], function: LiteralString, **args: Any) -> Row | None:
     """The row the function returns, or None where it has nothing."""
     async with db.connection() as connection, connection.cursor(row_factory=_struct_row(row)) as cursor:
-        await cursor.execute(_statement(row, function, args), args)
+        await cursor.execute(_statement(row, function, tuple(args)), args)
         return await cursor.fetchone()
 
 
 async def many(db: Database, row: type[Row], function: LiteralString, **args: Any) -> list[Row]:
     """All rows the function returns, in its order."""
     async with db.connection() as connection, connection.cursor(row_factory=_struct_row(row)) as cursor:
-        await cursor.execute(_statement(row, function, args), args)
+        await cursor.execute(_statement(row, function, tuple(args)), args)
         return await cursor.fetchall()
 
 
 async def call(db: Database, function: LiteralString, **args: Any) -> None:
     """For functions that answer nothing."""
     async with db.connection() as connection:
-        await connection.execute(SQL("select qgjob.{}({})").format(Identifier(function), _named(args)), args)
+        await connection.execute(_statement(None, function, tuple(args)), args)
 
 
-def _statement(row: type[msgspec.Struct], function: LiteralString, args: dict[str, Any]) -> Composed:
-    columns = SQL(", ").join(map(Identifier, row.__struct_fields__))
-    return SQL("select {} from qgjob.{}({})").format(columns, Identifier(function), _named(args))
-
-
-def _named(args: dict[str, Any]) -> Composed:
-    return SQL(", ").join(SQL("{} => {}").format(Identifier(f"p_{name}"), Placeholder(name)) for name in args)
+@lru_cache(maxsize=500)  # there are a few dozen; composing one takes longer than sending it
+def _statement(row: type[msgspec.Struct] | None, function: LiteralString, args: tuple[str, ...]) -> bytes:
+    named = SQL(", ").join(SQL("{} => {}").format(Identifier(f"p_{name}"), Placeholder(name)) for name in args)
+    wanted = SQL("select qgjob.{}({})").format(Identifier(function), named)
+    if row:
+        columns = SQL(", ").join(map(Identifier, row.__struct_fields__))
+        wanted = SQL("select {} from qgjob.{}({})").format(columns, Identifier(function), named)
+    return wanted.as_bytes()
 
 
 def _struct_row(row: type[Row]) -> BaseRowFactory[Row]:

@@ -5,6 +5,15 @@ from typing import LiteralString
 from engine import Engine
 
 RULES: dict[str, LiteralString] = {
+    "what a row refers to is there": """
+        select job_id from qgjob.attempt where not exists (select from qgjob.job where job.job_id = attempt.job_id)
+          or not exists (select from qgjob.batch where batch.batch_id = attempt.batch_id)
+        union all
+        select job_id from qgjob.run_job where not exists (select from qgjob.job where job.job_id = run_job.job_id)
+          or not exists (select from qgjob.run where run.run_id = run_job.run_id)
+        union all
+        select job_id from qgjob.job where not exists (
+          select from qgjob.job_group where job_group.group_id = job.group_id)""",
     "a queued or running job is in a live batch": """
         select job_id from qgjob.job join qgjob.batch using (batch_id) where batch.ended_at is not null""",
     "a head is an upper bound of its pending jobs": """

@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 from engine import Driver, Engine, refused
+from psycopg.types.json import Jsonb
 
 
 def lose(engine: Engine, driver: Driver, job_id: int) -> int:
@@ -171,12 +172,61 @@ def test_another_result_for_the_same_attempt_is_refused(engine: Engine) -> None:
     assert engine.job(job_id).status == "completed"
 
 
-def test_a_job_that_was_not_started_cannot_end(engine: Engine) -> None:
+def test_a_job_whose_start_nobody_reported_ran_since_its_batch_was_claimed(engine: Engine) -> None:
     (job_id,) = engine.submit("a.js").job_ids
     batch = engine.claim(engine.drive())
-    with refused("only_a_started_job_ends"):
-        engine.finish(batch.lease, job_id)
-    assert engine.job(job_id).status == "queued"
+    assert engine.finish(batch.lease, job_id).status == "completed"
+    claimed_at = engine.value("select claimed_at from qgjob.batch where batch_id = %s", batch.lease)
+    assert engine.job(job_id).started_at == claimed_at
+    assert engine.rows("select * from qgjob.test_timing") == []  # nobody knows how long it took
+
+
+def finish_together(engine: Engine, lease: int, *results: dict[str, object]) -> dict[int, tuple[str, bool]]:
+    found = engine.rows("select * from qgjob.finish_jobs(p_lease => %s, p_results => %s)", lease, Jsonb(list(results)))
+    return {row.job_id: (row.status, row.recorded) for row in found}
+
+
+def claim_four(engine: Engine) -> tuple[int, list[int]]:
+    """A lease and its jobs: a device takes half of what is pending."""
+    engine.submit(*(f"{number}.js" for number in range(8)))
+    batch = engine.claim(engine.drive())
+    return batch.lease, [job["job_id"] for job in batch.jobs]
+
+
+def test_many_results_are_recorded_at_once_and_again_without_effect(engine: Engine) -> None:
+    lease, jobs = claim_four(engine)
+    one, two, three, four = jobs
+    results = [
+        {"job_id": one, "status": "completed"},
+        {"job_id": two, "status": "failed", "failure_kind": "test", "message": "cart total"},
+        {"job_id": three, "status": "failed", "failure_kind": "timeout"},
+        {"job_id": four, "status": "failed", "failure_kind": "infrastructure"},
+    ]
+    told = {one: "completed", two: "failed", three: "failed", four: "pending"}
+    assert finish_together(engine, lease, *results) == {job: (now, True) for job, now in told.items()}
+    assert finish_together(engine, lease, *results) == {job: (now, False) for job, now in told.items()}
+    assert engine.job(two).message == "cart total"
+    assert [engine.job(job).attempts for job in jobs] == [1, 1, 1, 1]
+
+
+def test_one_wrong_result_and_none_is_recorded(engine: Engine) -> None:
+    lease, jobs = claim_four(engine)
+    one, two, *_ = jobs
+    right: dict[str, object] = {"job_id": one, "status": "completed"}
+    wrong: list[tuple[dict[str, object], str]] = [
+        ({"job_id": two, "status": "failed"}, "a_failure_has_a_kind"),
+        ({"job_id": two, "status": "passed"}, "a_failure_has_a_kind"),
+        ({"job_id": two, "status": "cancelled"}, "cancellation_was_requested"),
+        ({"job_id": two + 1000, "status": "completed"}, "job_exists"),
+        ({"status": "completed"}, "a_failure_has_a_kind"),
+        (right, "a_job_ends_once"),
+    ]
+    for result, rule in wrong:
+        with refused(rule):
+            finish_together(engine, lease, right, result)
+    with refused("results_are_a_list"):
+        engine.rows("select * from qgjob.finish_jobs(%s, '{}')", lease)
+    assert engine.statuses(jobs) == ["queued"] * 4
 
 
 def test_no_result_is_taken_without_a_lease(engine: Engine) -> None:

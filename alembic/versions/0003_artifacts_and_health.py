@@ -58,5 +58,12 @@ def upgrade() -> None:
           add constraint quarantine_has_a_reason check (
             num_nulls(quarantined_at, quarantined_by, quarantine_reason) in (0, 3)),
           add constraint quarantined_by_is_known check (quarantined_by in ('health', 'person'));
+
+        -- A result as workers report it, and what it made of its job.
+        create type qgjob.attempt_result as (
+          job_id bigint, status text, failure_kind text, message text, tests jsonb, log text, files jsonb, reset_s real,
+          upload_s real, video_offset_s real
+        );
+        create type qgjob.ended_job as (job_id bigint, status text, result qgjob.attempt_result);
         """
     )

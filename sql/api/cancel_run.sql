@@ -1,7 +1,8 @@
 -- Cancel a run: jobs that no other unfinished run waits for are cancelled, the others are left to those runs. Results that
 -- were written stay. An ended run stays as it is.
 create or replace function qgjob.cancel_run(p_run_id bigint, p_org_id text default null)
-returns setof qgjob.cancellation language plpgsql volatile as $$
+returns setof qgjob.cancellation language plpgsql volatile
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_now timestamptz := qgjob.now();
   v_jobs bigint[];

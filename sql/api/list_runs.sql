@@ -2,7 +2,7 @@
 create or replace function qgjob.list_runs(
   p_org_id text default null, p_app_version_id text default null, p_limit integer default 50,
   p_cursor bigint default null
-) returns setof qgjob.run_details language sql stable as $$
+) returns setof qgjob.run_details language sql stable set enable_hashjoin = off set enable_mergejoin = off as $$
   select *
   from reporting.runs
   where (p_org_id is null or org_id = p_org_id)

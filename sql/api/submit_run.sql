@@ -7,7 +7,8 @@
 create or replace function qgjob.submit_run(
   p_org_id text, p_app_version_id text, p_jobs jsonb, p_defaults jsonb default '{}', p_labels jsonb default '{}',
   p_idempotency_key text default null
-) returns qgjob.submitted language plpgsql volatile as $$
+) returns qgjob.submitted language plpgsql volatile
+set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   v_now timestamptz := qgjob.now();
   v_hash bytea := sha256(convert_to(jsonb_build_array(p_app_version_id, p_jobs, p_defaults, p_labels)::text, 'utf8'));
@@ -28,9 +29,15 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'idempotency_key_is_short', column = 'idempotency_key',
       message = 'An idempotency key has 1 to 255 characters.';
   end if;
-  insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;
-  insert into qgjob.build (org_id, app_version_id, created_at) values (p_org_id, p_app_version_id, v_now)
-  on conflict do nothing;
+  if exists (
+    select from (select distinct target, selector, reset from unnest(v_requests)) as wanted
+    where not exists (
+      select from qgjob.job_group
+      where org_id = p_org_id and app_version_id = p_app_version_id and job_group.target = wanted.target
+        and job_group.selector = wanted.selector and job_group.reset = wanted.reset)
+  ) then
+    perform qgjob.make_groups(p_org_id, p_app_version_id, v_requests);
+  end if;
 
   insert into qgjob.run (org_id, app_version_id, idempotency_key, request_hash, labels, total, remaining, created_at)
   values (p_org_id, p_app_version_id, p_idempotency_key, v_hash, p_labels,
@@ -41,24 +48,13 @@ begin
     return qgjob.replay_submission(p_org_id, p_idempotency_key, v_hash);
   end if;
 
-  insert into qgjob.lane (org_id, target, selector)
-  select distinct p_org_id, target, selector from unnest(v_requests) order by target, selector
-  on conflict on constraint lane_is_unique do nothing;
-  insert into qgjob.job_group (org_id, app_version_id, lane_id, target, selector, reset, build, created_at)
-  select distinct p_org_id, p_app_version_id, lane_id, target, selector, request.reset,
-    qgjob.build_identity(p_org_id, p_app_version_id, selector ->> 'platform'), v_now
-  from unnest(v_requests) as request join qgjob.lane using (target, selector)
-  where lane.org_id = p_org_id
-  order by target, selector, request.reset
-  on conflict on constraint group_is_unique do nothing;
-
   -- One row per job to wait for; ids in the order of submission, which is also the order of age.
   v_wanted := array(
     with usual as materialized (
       select target, qgjob.usual_test_s(p_org_id, target) as test_s
       from (select distinct target from unnest(v_requests)) as targets
     )
-    select (nextval(pg_get_serial_sequence('qgjob.job', 'job_id')), group_id, test_path, priority, retries, timeout_s,
+    select (nextval('qgjob.job_job_id_seq'), group_id, test_path, priority, retries, timeout_s,
       dedupe, predicted_s, failed_before)::qgjob.wanted_job
     from (
       select job_group.group_id, request.test_path, request.dedupe, max(request.priority) as priority,
@@ -122,11 +118,15 @@ begin
   union all
   select v_run.run_id, job_id, true from unnest(v_joined) as job_id;
 
-  update qgjob.run set total = cardinality(v_created || v_joined), remaining = cardinality(v_created || v_joined)
-  where run_id = v_run.run_id and total <> cardinality(v_created || v_joined);
+  if v_run.total <> cardinality(v_created || v_joined) then
+    update qgjob.run set total = cardinality(v_created || v_joined), remaining = cardinality(v_created || v_joined)
+    where run_id = v_run.run_id;
+  end if;
 
   perform qgjob.raise_heads(v_created || v_joined);
-  perform qgjob.announce(v_joined);
+  if v_joined <> '{}' then
+    perform qgjob.announce(v_joined);
+  end if;
   perform qgjob.emit('run.submitted', jsonb_build_object('org_id', p_org_id, 'run_id', v_run.run_id,
     'app_version_id', p_app_version_id, 'jobs', cardinality(v_created || v_joined)));
   perform qgjob.wake_devices(array(select distinct target from unnest(v_requests)));

@@ -6,6 +6,7 @@ declare
   v_now timestamptz := qgjob.now();
   v_ended bigint[];
   v_stopping bigint[];
+  v_group bigint;
   v_workers bigint[] := array(
     select distinct batch.worker_id from qgjob.job join qgjob.batch using (batch_id)
     where job.job_id = any (p_job_ids));
@@ -31,8 +32,10 @@ begin
   from qgjob.job where job_id = any (v_ended);
   -- A group without pending jobs must not look as if they waited for a device. Others may: their claims lower the head,
   -- and need not wait for this transaction.
-  perform qgjob.lower_head(group_id)
-  from (select distinct group_id from qgjob.job where job_id = any (v_ended)) as touched
-  where not exists (select from qgjob.job where job.group_id = touched.group_id and status = 'pending');
+  for v_group in select distinct group_id from qgjob.job where job_id = any (v_ended) loop
+    if not exists (select from qgjob.job where group_id = v_group and status = 'pending') then
+      perform qgjob.lower_head(v_group);
+    end if;
+  end loop;
   return (cardinality(v_ended), cardinality(v_stopping))::qgjob.cancellation;
 end $$;

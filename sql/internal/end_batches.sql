@@ -7,7 +7,8 @@
 -- Order of locks, each kind once and by id, so that many batches can be ended at a time: devices, batches, jobs, runs,
 -- lanes, groups.
 create or replace function qgjob.end_batches(p_batch_ids bigint[], p_reason text, p_message text default null)
-returns void language plpgsql volatile as $$
+returns void language plpgsql volatile
+set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   v_now timestamptz := qgjob.now();
   v_batches bigint[];

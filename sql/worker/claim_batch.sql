@@ -9,7 +9,8 @@ create or replace function qgjob.claim_batch(p_worker_id bigint, p_device_id big
 returns table (
   lease bigint, epoch bigint, org_id text, app_version_id text, target text, selector jsonb, reset text, build text,
   install boolean, device text, lease_s integer, jobs jsonb, artifact jsonb
-) language plpgsql volatile as $$
+) language plpgsql volatile
+set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := qgjob.now();

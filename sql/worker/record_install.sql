@@ -1,5 +1,6 @@
 -- The build is on the device, and that was verified. May be repeated; the first time tells how long installing takes.
-create or replace function qgjob.record_install(p_lease bigint) returns void language plpgsql volatile as $$
+create or replace function qgjob.record_install(p_lease bigint) returns void language plpgsql volatile
+set enable_seqscan = off as $$
 declare
   v_now timestamptz := qgjob.now();
   v_batch qgjob.batch;

@@ -1,7 +1,7 @@
 -- The job runs on the device from now on. `skip`: it was cancelled or given to another device meanwhile, go on with the
 -- next. May be repeated.
 create or replace function qgjob.start_job(p_lease bigint, p_job_id bigint) returns table (decision text)
-language plpgsql volatile as $$
+language plpgsql volatile set enable_seqscan = off as $$
 declare
   v_job qgjob.job;
 begin

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Sequence
 from functools import partial
 from itertools import count as numbers
 from typing import Any
@@ -41,9 +40,6 @@ class Device:
         self.device_id = self._one(
             "select qgjob.register_device(p_worker_id => %s, p_name => %s, p_target => 'emulator')",
             self.worker_id, name)  # fmt: skip
-        self._set_based = bool(self._one("select count(*) from pg_proc where proname = 'finish_jobs'"
-                                         " and pronamespace = 'qgjob'::regnamespace"))  # fmt: skip
-        self._start_first = not self._set_based
 
     def claim(self, most: int) -> Any:
         return self.connection.execute(CLAIM, (self.worker_id, self.device_id, most)).fetchone()
@@ -65,35 +61,15 @@ class Device:
         if batch.install:
             self.connection.execute("select qgjob.record_install(p_lease => %s)", (batch.lease,))
         ids = [job["job_id"] for job in batch.jobs]
-        if self._set_based and not self._start_first:
-            try:
-                self._finish_together(batch.lease, ids)
-            except psycopg.Error as error:
-                if error.diag.constraint_name != "only_a_started_job_ends":
-                    raise
-                self._start_first = True
-        if self._start_first:
-            self._start_and_finish(batch.lease, ids)
+        results = Jsonb([{"job_id": job_id, "status": "completed"} for job_id in ids])
+        self.connection.execute(
+            "select * from qgjob.finish_jobs(p_lease => %s, p_results => %s)", (batch.lease, results))  # fmt: skip
         self.release(batch.lease)
         return len(ids)
 
     def close(self) -> None:
         self.connection.execute("select qgjob.end_worker(p_worker_id => %s)", (self.worker_id,))
         self.connection.close()
-
-    def _finish_together(self, lease: int, ids: Sequence[int]) -> None:
-        results = Jsonb([{"job_id": job_id, "status": "completed"} for job_id in ids])
-        self.connection.execute("select * from qgjob.finish_jobs(p_lease => %s, p_results => %s)", (lease, results))
-
-    def _start_and_finish(self, lease: int, ids: Sequence[int]) -> None:
-        with self.connection.pipeline(), self.connection.cursor() as cursor:
-            for job_id in ids:
-                cursor.execute("select qgjob.start_job(p_lease => %s, p_job_id => %s)", (lease, job_id))
-                if not self._set_based:
-                    cursor.execute("select qgjob.finish_job(p_lease => %s, p_job_id => %s, p_status => 'completed')",
-                                   (lease, job_id))  # fmt: skip
-        if self._set_based:
-            self._finish_together(lease, ids)
 
     def _one(self, query: str, *args: object) -> Any:
         found = self.connection.execute(query.encode(), args or None).fetchone()

@@ -1,0 +1,21 @@
+-- The groups of these jobs, with the organisation, build and lanes that they belong to, as far as they are not there yet.
+create or replace function qgjob.make_groups(p_org_id text, p_app_version_id text, p_requests qgjob.job_request[])
+returns void language plpgsql volatile as $$
+declare
+  v_now timestamptz := qgjob.now();
+begin
+  insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;
+  insert into qgjob.build (org_id, app_version_id, created_at) values (p_org_id, p_app_version_id, v_now)
+  on conflict do nothing;
+  insert into qgjob.lane (org_id, target, selector)
+  select distinct p_org_id, target, selector from unnest(p_requests) order by target, selector
+  on conflict on constraint lane_is_unique do nothing;
+  insert into qgjob.job_group (org_id, app_version_id, lane_id, target, selector, reset, build, created_at)
+  select p_org_id, p_app_version_id, lane_id, target, selector, reset,
+    qgjob.build_identity(p_org_id, p_app_version_id, selector ->> 'platform'), v_now
+  from (select distinct target, selector, reset from unnest(p_requests)) as wanted
+  join qgjob.lane using (target, selector)
+  where lane.org_id = p_org_id
+  order by target, selector, reset
+  on conflict on constraint group_is_unique do nothing;
+end $$;

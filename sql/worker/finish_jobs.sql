@@ -1,0 +1,120 @@
+-- Record how attempts ended, under the lease that ran them. Answers with each job's status now: final, or pending when a
+-- budget allows another attempt. May be repeated: `recorded` is then false and nothing changes. One wrong result, and
+-- nothing is recorded. A result is {job_id, status, failure_kind, message, tests, log, files, reset_s, upload_s,
+-- video_offset_s}, of which the first two are needed:
+--   completed                  the test passed; flaky if an earlier attempt failed
+--   failed, test | timeout     final unless the job still has retries
+--   failed, infrastructure     taken up again three times
+--   cancelled                  the worker stopped it because that was requested
+-- A job whose start nobody reported ran, for all that is known, since its batch was claimed; nothing is learned from it.
+create or replace function qgjob.finish_jobs(p_lease bigint, p_results jsonb)
+returns table (job_id bigint, status text, recorded boolean) language plpgsql volatile
+set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  c_log_length constant integer := 65536;
+  c_message_length constant integer := 4000;
+  v_now timestamptz := qgjob.now();
+  v_claimed_at timestamptz := (select claimed_at from qgjob.batch where batch_id = p_lease);
+  v_results qgjob.attempt_result[];
+  v_jobs qgjob.job[];
+  v_job record;
+  v_ended qgjob.ended_job[];
+  v_final bigint[];
+  v_again bigint[];
+begin
+  if jsonb_typeof(p_results) is distinct from 'array' then
+    raise exception using errcode = 'QJ422', constraint = 'results_are_a_list', column = 'results',
+      message = 'Results are a list of objects, one for each job.';
+  end if;
+  v_results := array(select result from jsonb_populate_recordset(null::qgjob.attempt_result, p_results) as result);
+  perform from unnest(v_results) as result
+  where result.job_id is null or result.status is null or result.status not in ('completed', 'failed', 'cancelled')
+    or (result.status = 'failed') <> (result.failure_kind is not null)
+    or result.failure_kind not in ('test', 'timeout', 'infrastructure');
+  if found then
+    raise exception using errcode = 'QJ422', constraint = 'a_failure_has_a_kind', column = 'status',
+      message = 'A result is completed, cancelled, or failed with a failure_kind of test, timeout or infrastructure.';
+  elsif (select count(distinct result.job_id) from unnest(v_results) as result) < cardinality(v_results) then
+    raise exception using errcode = 'QJ422', constraint = 'a_job_ends_once', column = 'job_id',
+      message = 'Each job has one result.';
+  end if;
+
+  v_jobs := array(
+    select job from qgjob.job where job.job_id = any (array(select result.job_id from unnest(v_results) as result))
+    order by job.job_id for no key update);
+
+  for v_job in  -- what is not simply to be recorded
+    select result.job_id, result.status, result.failure_kind, job.status as now, job.batch_id, job.cancel_requested_at,
+      earlier.number as attempt
+    from unnest(v_results) as result
+    left join unnest(v_jobs) as job using (job_id)
+    left join qgjob.attempt as earlier on job.batch_id is distinct from p_lease
+      and earlier.job_id = result.job_id and earlier.batch_id = p_lease
+      and (earlier.status, earlier.failure_kind) is not distinct from (result.status, result.failure_kind)
+    where p_lease is null or job.batch_id is distinct from p_lease or result.status = 'cancelled' and job.cancel_requested_at is null
+  loop
+    if v_job.now is null then
+      raise exception using errcode = 'QJ404', constraint = 'job_exists',
+        message = format('There is no job %s.', v_job.job_id);
+    elsif v_job.attempt is not null then
+      return query select v_job.job_id, v_job.now, false;
+    elsif p_lease is null or v_job.batch_id is distinct from p_lease then
+      perform qgjob.refuse_lease(p_lease);
+    else
+      raise exception using errcode = 'QJ409', constraint = 'cancellation_was_requested',
+        message = format('Nobody has cancelled job %s.', v_job.job_id), hint = 'Release the batch to give the job back.';
+    end if;
+  end loop;
+
+  v_ended := array(
+    select (job.job_id, case
+        when result.status in ('completed', 'cancelled') then result.status
+        when job.cancel_requested_at is not null then
+          case when result.failure_kind = 'infrastructure' then 'cancelled' else 'failed' end
+        when result.failure_kind = 'infrastructure' then case when job.losses < 3 then 'pending' else 'failed' end
+        when job.test_failures < job.retries then 'pending'
+        else 'failed' end, result)::qgjob.ended_job
+    from unnest(v_jobs) as job join unnest(v_results) as result using (job_id)
+    where job.batch_id = p_lease);
+  if v_ended = '{}' then
+    return;
+  end if;
+
+  insert into qgjob.attempt (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, started_at,
+    ended_at, files, reset_s, upload_s, video_offset_s)
+  select job.job_id, job.attempts + 1, job.org_id, p_lease, (ended.result).status, (ended.result).failure_kind,
+    left((ended.result).message, c_message_length), coalesce((ended.result).tests, '[]'),
+    right(coalesce((ended.result).log, ''), c_log_length), coalesce(job.started_at, v_claimed_at), v_now,
+    coalesce((ended.result).files, '[]'), (ended.result).reset_s, (ended.result).upload_s, (ended.result).video_offset_s
+  from unnest(v_jobs) as job join unnest(v_ended) as ended using (job_id);
+
+  update qgjob.job set
+    status = ended.status, version = version + 1, batch_id = null, attempts = attempts + 1,
+    test_failures = test_failures + coalesce(((ended.result).failure_kind in ('test', 'timeout'))::integer, 0),
+    failed_before = failed_before or coalesce((ended.result).failure_kind in ('test', 'timeout'), false),
+    losses = losses + coalesce(((ended.result).failure_kind = 'infrastructure')::integer, 0),
+    failure_kind = case when ended.status = 'failed' then (ended.result).failure_kind end,
+    flaky = ended.status = 'completed' and test_failures > 0,
+    message = left((ended.result).message, c_message_length),
+    started_at = case when ended.status <> 'pending' then coalesce(started_at, v_claimed_at) end,
+    finished_at = case when ended.status <> 'pending' then v_now end
+  from unnest(v_ended) as ended
+  where job.job_id = ended.job_id;
+
+  perform qgjob.learn_tests(v_jobs, v_ended);
+  v_final := array(select ended.job_id from unnest(v_ended) as ended where ended.status <> 'pending');
+  v_again := array(select ended.job_id from unnest(v_ended) as ended where ended.status = 'pending');
+  perform qgjob.settle_runs(v_final);
+  if v_again <> '{}' then
+    perform qgjob.raise_heads(v_again);
+    perform qgjob.wake_devices(array(
+      select target from qgjob.batch join qgjob.job_group using (group_id) where batch_id = p_lease));
+  end if;
+  perform qgjob.announce(v_final || v_again);
+  perform qgjob.emit('job.' || case when ended.status = 'pending' then 'retried' else ended.status end,
+      jsonb_build_object('org_id', v_jobs[1].org_id, 'job_id', ended.job_id, 'failure_kind', (ended.result).failure_kind))
+  from unnest(v_ended) as ended
+  where exists (select from pgmq.topic_bindings);  -- asked once here, not once for every job
+  return query select ended.job_id, ended.status, true from unnest(v_ended) as ended;
+end $$;

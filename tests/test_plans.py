@@ -1,0 +1,111 @@
+"""No call reads more rows because many jobs wait: with plans made while the tables were empty, and with
+fresh statistics. PostgreSQL counts them in the transaction of the call, so that a lost index shows, however fast it is.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from engine import Driver, Engine
+from psycopg.types.json import Jsonb
+
+ORGS, BUILDS, JOBS = 8, 5, 500
+TOUCHED = """
+  select relname, seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where schemaname = 'qgjob'"""
+
+
+def rows_read(engine: Engine, call: Callable[[], Any]) -> tuple[Any, dict[str, int]]:
+    """What the call answers, and how many rows of which table it has read."""
+    with engine.connection.transaction():
+        before = dict(engine.rows(TOUCHED))  # of earlier transactions, not yet told to the statistics collector
+        answer = call()
+        return answer, {table: rows - before[table] for table, rows in engine.rows(TOUCHED) if rows > before[table]}
+
+
+@pytest.fixture(params=["plans of empty tables", "fresh statistics"])
+def busy(request: pytest.FixtureRequest, engine: Engine) -> tuple[Engine, Driver]:
+    """20,000 pending jobs in 40 groups of 8 organisations, and a session that has worked before they came."""
+    for table in ("job", "attempt", "batch", "job_group", "run_job", "run", "test_timing", "lane", "device", "worker"):
+        engine.connection.execute(f"alter table qgjob.{table} set (autovacuum_enabled = off)".encode())
+    driver = engine.drive()
+    for round_ in range(8):  # often enough for PostgreSQL to settle on a plan
+        engine.submit(f"tests/first-{round_}.spec.ts")
+        engine.run_all(driver)
+        use_everything(engine, driver)
+    for org in range(ORGS):
+        for build in range(BUILDS):
+            engine.submit(*(f"tests/{n}.spec.ts" for n in range(JOBS)), org=f"org{org}", build=f"v{build}")
+    if request.param == "fresh statistics":
+        engine.connection.execute("analyze")
+    return engine, driver
+
+
+def use_everything(engine: Engine, driver: Driver) -> None:
+    run = engine.submit("tests/a.spec.ts", "tests/b.spec.ts", "tests/c.spec.ts", build="warm")
+    batch = engine.claim(driver)
+    engine.call("record_install", lease=batch.lease)
+    engine.start(batch.lease, batch.jobs[0]["job_id"])
+    finish_together(engine, batch)
+    engine.release(batch.lease)
+    engine.call("heartbeat", worker_id=driver.worker_id)
+    engine.call("housekeep")
+    engine.call("cancel_run", run_id=run.run_id)
+
+
+def finish_together(engine: Engine, batch: Any) -> None:
+    results = Jsonb([{"job_id": job["job_id"], "status": "completed"} for job in batch.jobs])
+    engine.rows("select * from qgjob.finish_jobs(p_lease => %s, p_results => %s)", batch.lease, results)
+
+
+def test_working_costs_the_same_whatever_waits(busy: tuple[Engine, Driver]) -> None:
+    engine, driver = busy
+    batch, claimed = rows_read(engine, lambda: engine.claim(driver))
+    assert len(batch.jobs) == 20
+    spent = {
+        "claim_batch": claimed,
+        "record_install": rows_read(engine, lambda: engine.call("record_install", lease=batch.lease))[1],
+        "start_job": rows_read(engine, lambda: engine.start(batch.lease, batch.jobs[0]["job_id"]))[1],
+        "heartbeat": rows_read(engine, lambda: engine.call("heartbeat", worker_id=driver.worker_id))[1],
+        "finish_jobs": rows_read(engine, lambda: finish_together(engine, batch))[1],
+        "release_batch": rows_read(engine, lambda: engine.release(batch.lease))[1],
+        "housekeep": rows_read(engine, lambda: engine.call("housekeep"))[1],
+    }
+    # A claim looks at 500 jobs of its group at most, twice to decide and once to lower the head.
+    allowed = {"claim_batch": 2_500, "finish_jobs": 500}
+    too_many = {call: read for call, read in spent.items() if sum(read.values()) > allowed.get(call, 200)}
+    assert not too_many, too_many
+
+
+def test_submitting_and_cancelling_costs_the_same_whatever_waits(busy: tuple[Engine, Driver]) -> None:
+    engine, _ = busy
+    paths = [f"tests/new-{number}.spec.ts" for number in range(50)]
+    run, submitted = rows_read(engine, lambda: engine.submit(*paths, org="org1"))
+    _, one = rows_read(engine, lambda: engine.call("cancel_job", job_id=run.job_ids[0]))
+    _, rest = rows_read(engine, lambda: engine.call("cancel_run", run_id=run.run_id))
+    spent = {"submit_run": submitted, "cancel_job": one, "cancel_run": rest}
+    too_many = {call: read for call, read in spent.items() if sum(read.values()) > 1_500}
+    assert not too_many, too_many
+
+
+def test_reading_costs_the_same_whatever_waits(busy: tuple[Engine, Driver]) -> None:
+    engine, _ = busy
+    run = engine.submit(*(f"tests/new-{number}.spec.ts" for number in range(50)), org="org1")
+    job_id = run.job_ids[0]
+    spent = {
+        "get_job": rows_read(engine, lambda: engine.job(job_id))[1],
+        "get_run": rows_read(engine, lambda: engine.run(run.run_id))[1],
+        "get_why": rows_read(engine, lambda: engine.call("get_why", job_id=job_id))[1],
+        "list_jobs of an organisation": rows_read(engine, lambda: engine.call("list_jobs", org_id="org1", limit=20))[1],
+        "list_jobs of a run": rows_read(engine, lambda: engine.call("list_jobs", run_id=run.run_id, limit=20))[1],
+        "list_runs": rows_read(engine, lambda: engine.call("list_runs", org_id="org1", limit=5))[1],
+    }
+    allowed = {"list_runs": 8_000}  # five runs of 500 jobs, each job counted by its status
+    too_many = {call: read for call, read in spent.items() if sum(read.values()) > allowed.get(call, 2_500)}
+    assert not too_many, too_many
+
+
+def test_a_lost_index_shows(busy: tuple[Engine, Driver]) -> None:
+    engine, driver = busy
+    engine.connection.execute("drop index qgjob.pending_jobs_of_group")
+    _, read = rows_read(engine, lambda: engine.claim(driver))
+    assert sum(read.values()) > 10_000
