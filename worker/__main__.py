@@ -49,8 +49,8 @@ def work(
     *,
     target: Annotated[str, typer.Option(help="What the devices are: emulator, device or browserstack.")] = "emulator",
     name: Annotated[str, typer.Option(help="Name of this worker; its devices are NAME-1, NAME-2, …")] = "",
-    backend: Annotated[str, typer.Option(help="What drives them: adb, browserstack, or none.")] = "none",
-    devices: Annotated[int, typer.Option(help="How many, for none and browserstack.", min=1, max=1000)] = 1,
+    backend: Annotated[str, typer.Option(help="What drives them: none, or one of yours.")] = "none",
+    devices: Annotated[int, typer.Option(help="How many, for none.", min=1, max=1000)] = 1,
     executor: Annotated[str, typer.Option(help="playwright, command, or simulated (which runs nothing).")],
     project: Annotated[Path, typer.Option(help="Folder that test paths are relative to.")] = Path(),
     setting: Annotated[
