@@ -68,22 +68,24 @@ class BatchRun:
 
     async def run(self) -> bool:
         """Whether the device was able to do its work."""
+        unable: str | None = None
         try:
             try:
-                prepared = await self._prepare_unless_abandoned()
+                if prepared := await self._prepare_unless_abandoned():
+                    try:
+                        await self._run_jobs(prepared)
+                    finally:
+                        await self._executor.cleanup(prepared, failed=bool(self._left))
             except PrepareError as error:
                 log.warning("batch %s: %s", self.batch.lease, error)
-                await self._engine.release(self.batch.lease, "unprepared", str(error))
-                return False
-            if prepared:
-                try:
-                    await self._run_jobs(prepared)
-                finally:
-                    await self._executor.cleanup(prepared, failed=bool(self._left))
-            await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
+                unable = str(error)
+            if unable and len(self._left) == len(self.batch.jobs):
+                await self._engine.release(self.batch.lease, "unprepared", unable)
+            else:
+                await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
         except LeaseLost as error:
             log.warning("batch %s: %s", self.batch.lease, error)
-        return True
+        return unable is None
 
     async def _prepare_unless_abandoned(self) -> Prepared | None:
         self._preparing = asyncio.create_task(self._prepare())
@@ -135,9 +137,11 @@ class BatchRun:
             outcome = (await asyncio.gather(consumer, return_exceptions=True))[0]
         if self._lost or isinstance(outcome, LeaseLost):
             raise LeaseLost(f"Lease {self.batch.lease} was lost.")
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, Exception) and not isinstance(outcome, PrepareError):
             log.error("batch %s: the executor failed", self.batch.lease, exc_info=outcome)
         await self._settle_current(outcome)
+        if isinstance(outcome, PrepareError):
+            raise outcome
 
     async def _consume(self, prepared: Prepared) -> None:
         async with aclosing(self._executor.run(prepared, list(self._left.values()), self._stop)) as events:

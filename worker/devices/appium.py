@@ -144,7 +144,7 @@ class _Server:
         self.driver = WebDriver(f"http://127.0.0.1:{port}")
         # UiAutomator2 would look for a free one from 8200 on, and servers that do so at once find the same.
         self.capabilities = {"appium:systemPort": free_port()}
-        options = ["--address", "127.0.0.1", "--port", str(port), "--log-no-colors", "--log-level", "info"]
+        options = ["--address", "127.0.0.1", "--port", str(port), "--log-no-colors", "--log-level", "warn"]
         self.process = Child(
             f"appium-{port}", [*command, *options], log=folder / f"{port}.log", env=inherited(), cwd=folder
         )
