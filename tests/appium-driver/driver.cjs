@@ -16,6 +16,10 @@ const FOLDER = path.join(process.env.APPIUM_HOME, 'stand-in');
 const PNG =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==';
 const KEY = 'element-6066-11e4-a52e-4f735466cecf';
+const COMMANDS = [
+  ...['createSession', 'deleteSession', 'execute', 'findElements', 'elementDisplayed', 'click', 'setValue', 'getText'],
+  ...['getPageSource', 'getScreenshot', 'getWindowRect'],
+];
 const ATTRIBUTES = { text: 'text', textContains: 'text', resourceId: 'resource-id', resourceIdMatches: 'resource-id' };
 
 class StandInDriver extends BaseDriver {
@@ -31,8 +35,19 @@ class StandInDriver extends BaseDriver {
     'mobile: activateApp': { command: 'activate', params: { required: ['appId'] } },
   };
 
+  constructor(...options) {
+    super(...options);
+    for (const name of COMMANDS) {
+      const command = this[name];
+      // Inside the command, so that one that hangs holds up those behind it, as on a real phone.
+      this[name] = async (...args) => {
+        await this.maybeFail(name, args);
+        return await command.apply(this, args);
+      };
+    }
+  }
+
   async createSession(...capabilities) {
-    await this.maybeFail('createSession', []);
     const [id, granted] = await super.createSession(...capabilities);
     this.udid = granted.udid ?? 'emulator-5554';
     this.app = undefined;
@@ -46,14 +61,8 @@ class StandInDriver extends BaseDriver {
   }
 
   async deleteSession(...of) {
-    await this.maybeFail('deleteSession', []);
     this.note('quit');
     await super.deleteSession(...of);
-  }
-
-  async executeCommand(command, ...args) {
-    if (command !== 'createSession' && command !== 'deleteSession') await this.maybeFail(command, args);
-    return await super.executeCommand(command, ...args);
   }
 
   async execute(script, args) {

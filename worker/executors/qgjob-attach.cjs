@@ -12,6 +12,8 @@ const { pathToFileURL } = require('node:url');
 
 const PROVIDERS = ['emulator', 'local', 'browserstack', 'lambdatest'];
 const SCREENSHOT_MS = 10_000;
+// Of webdriver, which applies them to sessions that it opens. Without the count it repeats a failed command for ever.
+const DEFAULTS = { connectionRetryTimeout: 120_000, connectionRetryCount: 3, logLevel: 'warn' };
 
 // AppWright has no "exports", so its modules can be had one by one. Everything that is replaced is found here.
 function internals(project) {
@@ -77,7 +79,7 @@ function attach(project, session) {
       test.info().annotations.push({ type: 'qgjob-reset-s', description: String(resetS) });
       const WebDriver = (await webdriver()).default;
       const { sessionId, capabilities, appId } = session;
-      const client = await WebDriver.attachToSession({ ...address, sessionId, capabilities, logLevel: 'warn' });
+      const client = await WebDriver.attachToSession({ ...DEFAULTS, ...address, sessionId, capabilities });
       this.sessionId = sessionId;
       const { use } = this.project;
       const device = new Device(client, appId, { expectTimeout: use.expectTimeout }, use.device?.provider);
