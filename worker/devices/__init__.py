@@ -46,6 +46,10 @@ class Backend(Protocol):
         """The devices that can work: at once, and all of them again each time one comes or goes."""
         ...
 
+    def environment(self, batch: Batch) -> dict[str, str]:
+        """What the processes that run the batch's tests need to know of its device."""
+        ...
+
     async def install(self, batch: Batch) -> None:
         """Put the batch's build on its device and verify, by content, that it is there."""
         ...

@@ -27,6 +27,9 @@ class NamedDevices:
             for number in range(1, options.devices + 1)
         ]
 
+    def environment(self, batch: Batch) -> dict[str, str]:
+        return {}
+
     async def install(self, batch: Batch) -> None:
         await asyncio.sleep(self._settings.install_s)
 

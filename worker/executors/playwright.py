@@ -62,6 +62,7 @@ class PlaywrightExecutor:
         if node is None:
             raise ConfigError("playwright: no program 'node' on the PATH; install Node.js 18 or newer")
         self._project = options.project.resolve()
+        self._backend = options.backend
         cli = self._project / "node_modules" / "@playwright" / "test" / "cli.js"
         if not cli.is_file():
             raise ConfigError(f"playwright: no @playwright/test in {self._project}; run `npm install` there")
@@ -104,6 +105,7 @@ class PlaywrightExecutor:
         place = Path(tempfile.mkdtemp(dir=handle))
         events = _empty_file(place / "events")
         env = processes.environment(prepared.batch, list(jobs.values()), self._settings.env)
+        env |= self._backend.environment(prepared.batch)
         line = self._line(list(jobs), place)
         stopping = asyncio.create_task(stop.wait())
         following = follow(events)
