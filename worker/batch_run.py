@@ -161,7 +161,7 @@ class BatchRun:
                     case Finished(job_id) if job_id in self._left and not self._interruption:
                         if self._current is None or self._current.job_id != job_id:
                             await self._start(self._left[job_id])
-                        if event.failure_kind in ("test", "timeout"):
+                        if event.failure_kind != "infrastructure":
                             await self._ask_device()
                         if not self._interruption:
                             await self._finish(event)
@@ -171,9 +171,9 @@ class BatchRun:
                         pass
 
     async def _ask_device(self) -> None:
-        """Before a test is blamed: one that fails because its phone was unplugged does so before we are told."""
+        """Before a verdict is believed: a test whose phone is unplugged ends somehow before we are told."""
         self._limit(None)
-        if why := await self._backend.probe(self.batch.device):
+        if why := await self._backend.lost(self.batch.device):
             self.lose_device(why)
 
     async def _start(self, job: BatchJob) -> None:

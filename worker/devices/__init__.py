@@ -71,6 +71,12 @@ class Backend(Protocol):
         raises."""
         ...
 
+    async def lost(self, device: str) -> str | None:
+        """Why the device does not answer, in words; None: it does. Asked before a verdict is believed: a test whose
+        device is unplugged fails, or even passes, before `watch` tells. Never raises, never takes more than some
+        seconds."""
+        ...
+
     async def probe(self, device: str) -> str | None:
         """Why the device cannot work now, in words; None: it can. Never raises, never takes more than some seconds."""
         ...

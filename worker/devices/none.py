@@ -45,6 +45,9 @@ class NamedDevices:
     async def evidence(self, batch: Batch, folder: Path, since_s: float) -> list[File]:
         return []
 
+    async def lost(self, device: str) -> str | None:
+        return None
+
     async def probe(self, device: str) -> str | None:
         return None
 

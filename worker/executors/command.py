@@ -1,9 +1,11 @@
 """Any test runner, by command lines: one process a spec, what it says taken from its exit code or its JUnit file.
 
-prepare = [["adb", "-s", "{device}", "wait-for-device"]]             once per batch
-reset   = [["adb", "-s", "{device}", "shell", "input", "keyevent", "HOME"]]     before each spec
-run     = ["maestro", "--device", "{device}", "test", "{spec}", "--format", "junit", "--output", "{result}"]
-cleanup = []                                                         after the batch
+prepare = [["adb", "shell", "svc", "power", "stayon", "true"]]       once per batch
+reset   = [["adb", "shell", "input", "keyevent", "HOME"]]            before each spec
+run     = ["python", "-m", "pytest", "{spec}", "--junit-xml={result}"]
+cleanup = [["adb", "shell", "svc", "power", "stayon", "false"]]      after the batch
+
+The backend says which device is meant: for adb by ANDROID_SERIAL.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ from worker.devices.adb.apps import Apps, app_id_in
 from worker.devices.adb.client import Adb, is_app_id
 from worker.devices.adb.discovery import Discovery
 from worker.devices.adb.evidence import collect
-from worker.devices.adb.health import Limits, complaint
+from worker.devices.adb.health import Limits, complaint, silence
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,11 +109,14 @@ class AdbDevices:
         serial = self._discovery.serial(batch.device)
         return await collect(self._adb, serial, folder, since_s) if serial else []
 
-    async def probe(self, device: str) -> str | None:
+    async def lost(self, device: str) -> str | None:
+        # `adb shell` itself ends with 0 when its device is unplugged.
         serial = self._discovery.serial(device)
-        if serial is None:
-            return f"No device {device} was ever connected here."
-        return await complaint(self._adb, serial, self._settings.health)
+        return await silence(self._adb, serial) if serial else f"No device {device} was ever connected here."
+
+    async def probe(self, device: str) -> str | None:
+        why = await self.lost(device)
+        return why or await complaint(self._adb, self.serial(device), self._settings.health)
 
     async def close(self) -> None:
         """The adb server stays: it belongs to whoever uses adb on this machine."""

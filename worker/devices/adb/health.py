@@ -1,4 +1,4 @@
-"""What makes a device unfit for tests, though adb reaches it."""
+"""Whether a device answers, and what makes one that does unfit for tests."""
 
 import re
 from typing import Annotated
@@ -26,12 +26,18 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     airplane_mode: bool = False
 
 
-async def complaint(adb: Adb, serial: str, limits: Limits) -> str | None:
-    """Why the device cannot work, in words. Never raises."""
+async def silence(adb: Adb, serial: str) -> str | None:
+    """Why the device does not answer, in words. Never raises."""
     try:
         echo = await adb.shell(serial, "echo", "ok", limit_s=ECHO_S)
-        if echo.text != "ok":
-            return f"{serial} does not run commands: {echo.words[-200:]}"
+    except AdbError as error:
+        return str(error)
+    return None if echo.text == "ok" else f"{serial} does not run commands: {echo.words[-200:]}"
+
+
+async def complaint(adb: Adb, serial: str, limits: Limits) -> str | None:
+    """Why a device that answers cannot work, in words. Never raises."""
+    try:
         answer = await adb.script(serial, f"; echo {_NEXT}; ".join(_QUESTIONS), limit_s=ECHO_S)
     except AdbError as error:
         return str(error)
