@@ -9,6 +9,14 @@ demo dev: .venv/installed
 test: .venv/installed
 	$(BIN)/pytest -n 4
 
+# With the real AppWright and Appium: some 300 MB of npm packages, installed once. One by one, so that it says its numbers.
+test-appwright: .venv/installed appwright-packages
+	$(BIN)/pytest -m appwright
+
+appwright-packages:
+	@cd tests/appwright-samples && cmp -s package.json node_modules/.package.json || { \
+		npm install --loglevel=error && cp package.json node_modules/.package.json; }
+
 # About an hour on a quiet machine. OPTIONS="--quick" for minutes, "--only drain" for one row.
 bench: .venv/installed
 	$(BIN)/$(PIP) --require-hashes -r tests/bench/requirements.txt
@@ -39,4 +47,4 @@ requirements: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: demo dev test bench lint requirements
+.PHONY: demo dev test test-appwright appwright-packages bench lint requirements

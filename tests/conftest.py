@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import adb_program
 import psycopg
 import pytest
 from engine import Engine
+from fake_device import Lab
 from processes import Services
 from pytest_postgresql import factories
 
@@ -80,3 +82,12 @@ def services(database_url: str, tmp_path: Path) -> Iterator[Services]:
     """Starts API and worker processes on the test's database; they end with the test."""
     with Services(database_url, tmp_path) as services:
         yield services
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """Fake Android devices and an adb server of their own, which adb finds by the environment."""
+    with Lab(tmp_path, adb_program.installed()) as lab:
+        for name, value in lab.environment.items():
+            monkeypatch.setenv(name, value)
+        yield lab

@@ -48,9 +48,11 @@ def settings(given: list[str] | None, flag: str) -> dict[str, Any]:
 def work(
     *,
     target: Annotated[str, typer.Option(help="What the devices are: emulator, device or browserstack.")] = "emulator",
-    name: Annotated[str, typer.Option(help="Name of this worker; its devices are NAME-1, NAME-2, …")] = "",
-    backend: Annotated[str, typer.Option(help="What drives them: none, or one of yours.")] = "none",
-    devices: Annotated[int, typer.Option(help="How many, for none.", min=1, max=1000)] = 1,
+    name: Annotated[
+        str, typer.Option(help="Name of this worker; its devices are NAME-1, NAME-2, …; with adb, NAME-SERIAL")
+    ] = "",
+    backend: Annotated[str, typer.Option(help="What drives them: adb, browserstack, or none.")] = "none",
+    devices: Annotated[int, typer.Option(help="How many, for none and browserstack.", min=1, max=1000)] = 1,
     executor: Annotated[str, typer.Option(help="playwright, command, or simulated (which runs nothing).")],
     project: Annotated[Path, typer.Option(help="Folder that test paths are relative to.")] = Path(),
     setting: Annotated[
@@ -78,7 +80,7 @@ def work(
     kind: Target = target  # type: ignore[assignment]
     name = name or f"{socket.gethostname()}-{kind}"
     labels = pairs(label or [], "--label")
-    options = Options(name, lease, max_jobs, 0 if burst else max_idle)
+    options = Options(name, kind, lease, max_jobs, 0 if burst else max_idle)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         driver = backends.load(
@@ -106,9 +108,8 @@ async def serve(
     options: Options,
 ) -> None:
     await require(url)
-    specs = await anext(backend.watch())
-    async with sql.open_pool(url, size=max(2, min(10, len(specs)))) as db:
-        worker = Worker(Engine(db), executor, backend, specs, options)
+    async with sql.open_pool(url, size=10) as db:
+        worker = Worker(Engine(db), executor, backend, options)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.drain)
@@ -117,6 +118,8 @@ async def serve(
             await worker.run(listen_url)
         except* Refused as group:
             refused = leaves(group)
+        finally:
+            await backend.close()
         if refused:
             raise refused[0]
 

@@ -1,6 +1,7 @@
 """One batch on one device: install if needed, prepare, run and record job by job, give back the rest.
 
-The rules that the executors need not know are here: time limits, cancellation, draining, lost leases, dying runners.
+The rules that the executors need not know are here: time limits, cancellation, draining, lost leases, lost devices,
+dying runners.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from worker.engine import Engine, LeaseLost
 from worker.executors import Executor, Finished, Log, Prepared, Started
 
 log = logging.getLogger("worker")
-Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease"]
+Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease", "lost device"]
 
 # How long an executor may take to end its processes once it was told to stop.
 STOP_GRACE_S = 30
@@ -41,6 +42,7 @@ class BatchRun:
         self._time_limit: asyncio.TimerHandle | None = None
         self._draining = False
         self._lost = False
+        self._device_lost: str | None = None
         self._preparing: asyncio.Task[Prepared] | None = None
 
     def lose(self) -> None:
@@ -48,6 +50,15 @@ class BatchRun:
         self._lost = True
         self._interrupt("lost lease")
         self.abandon()
+
+    def lose_device(self, why: str) -> None:
+        """Nothing can run any more: the running job is a loss, the others go elsewhere."""
+        if self._device_lost is None:
+            log.warning("batch %s: %s", self.batch.lease, why)
+            self._device_lost = why
+            self._draining = True
+            self._interrupt("lost device")
+            self.abandon()
 
     def abandon(self) -> None:
         """Nothing waits for this batch any more: what has not been installed need not be."""
@@ -68,22 +79,28 @@ class BatchRun:
 
     async def run(self) -> bool:
         """Whether the device was able to do its work."""
+        unable: str | None = None
         try:
             try:
-                prepared = await self._prepare_unless_abandoned()
+                if prepared := await self._prepare_unless_abandoned():
+                    try:
+                        await self._run_jobs(prepared)
+                    finally:
+                        await self._executor.cleanup(prepared, failed=bool(self._left))
             except PrepareError as error:
                 log.warning("batch %s: %s", self.batch.lease, error)
-                await self._engine.release(self.batch.lease, "unprepared", str(error))
-                return False
-            if prepared:
-                try:
-                    await self._run_jobs(prepared)
-                finally:
-                    await self._executor.cleanup(prepared, failed=bool(self._left))
-            await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
+                unable = str(error)
+            if unable and len(self._left) == len(self.batch.jobs):
+                await self._engine.release(self.batch.lease, "unprepared", unable)
+            else:
+                await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
         except LeaseLost as error:
             log.warning("batch %s: %s", self.batch.lease, error)
-        return True
+<<<<<<< HEAD
+        return unable is None
+=======
+        return self._device_lost is None
+>>>>>>> adb
 
     async def _prepare_unless_abandoned(self) -> Prepared | None:
         self._preparing = asyncio.create_task(self._prepare())
@@ -135,9 +152,11 @@ class BatchRun:
             outcome = (await asyncio.gather(consumer, return_exceptions=True))[0]
         if self._lost or isinstance(outcome, LeaseLost):
             raise LeaseLost(f"Lease {self.batch.lease} was lost.")
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, Exception) and not isinstance(outcome, PrepareError):
             log.error("batch %s: the executor failed", self.batch.lease, exc_info=outcome)
         await self._settle_current(outcome)
+        if isinstance(outcome, PrepareError):
+            raise outcome
 
     async def _consume(self, prepared: Prepared) -> None:
         async with aclosing(self._executor.run(prepared, list(self._left.values()), self._stop)) as events:
@@ -150,12 +169,20 @@ class BatchRun:
                     case Finished(job_id) if job_id in self._left and not self._interruption:
                         if self._current is None or self._current.job_id != job_id:
                             await self._start(self._left[job_id])
+                        if event.failure_kind != "infrastructure":
+                            await self._ask_device()
                         if not self._interruption:
                             await self._finish(event)
                             if self._draining:
                                 self._interrupt("drain")
                     case _:
                         pass
+
+    async def _ask_device(self) -> None:
+        """Before a verdict is believed: a test whose phone is unplugged ends somehow before we are told."""
+        self._limit(None)
+        if why := await self._backend.lost(self.batch.device):
+            self.lose_device(why)
 
     async def _start(self, job: BatchJob) -> None:
         if self._interruption:
@@ -179,10 +206,15 @@ class BatchRun:
         job = self._current
         if job is None or self._interruption == "drain":
             return
+        if self._interruption == "timeout":
+            await self._ask_device()
         if self._interruption == "cancelled":
             await self._engine.cancelled(self.batch.lease, job.job_id, self._printed)
             del self._left[job.job_id]
             self._current = None
+        elif self._device_lost:
+            message = f"The device was lost while this job was running. {self._device_lost}"
+            await self._finish(Finished(job.job_id, "failed", 0, "infrastructure", message))
         elif self._interruption == "timeout":
             message = f"Stopped after its time limit of {job.timeout_s} s."
             await self._finish(Finished(job.job_id, "failed", job.timeout_s, "timeout", message))

@@ -75,6 +75,14 @@ class Engine:
         )
         return registered.device_id
 
+    async def release_device(self, device_id: int, message: str) -> None:
+        """The device is out of sight: it is offline until it is registered again."""
+        await self._until_answered(
+            lambda: sql.call(
+                self._db, "release_device", worker_id=self.worker_id, device_id=device_id, message=storable(message)
+            )
+        )
+
     async def claim(self, device_id: int, max_jobs: int) -> Batch | None:
         return await self._until_answered(
             lambda: sql.optional(

@@ -6,8 +6,7 @@ Stateless: kill it anywhere, and when its leases run out its unfinished jobs go 
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import psycopg
 from msgspec import Struct
@@ -25,24 +24,33 @@ LONGEST_PAUSE_S = 30
 
 
 class Options(Struct, frozen=True):
-    """`max_idle_s`: leave after so long without work; 0 leaves as soon as nothing is pending."""
+    """`target`: of every device. `max_idle_s`: leave after so long without work; 0: as soon as nothing is pending."""
 
     name: str
+    target: Target
     lease_s: int
     max_jobs: int
     max_idle_s: float | None
 
 
+class Drive:
+    """A device for as long as the backend lists it; when it comes back that is another one."""
+
+    def __init__(self, device: DeviceSpec) -> None:
+        self.device = device
+        self.gone = asyncio.Event()
+        self.ended = asyncio.Event()
+
+
 class Worker:
-    def __init__(
-        self, engine: Engine, executor: Executor, backend: Backend, devices: Sequence[DeviceSpec], options: Options
-    ) -> None:
+    def __init__(self, engine: Engine, executor: Executor, backend: Backend, options: Options) -> None:
         self._engine = engine
         self._executor = executor
         self._backend = backend
-        self._devices = devices
         self._options = options
         self._runs: dict[int, BatchRun] = {}
+        self._drives: dict[str, Drive] = {}
+        self._leaving = asyncio.Event()
         self._hint = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._draining = False
@@ -50,20 +58,18 @@ class Worker:
 
     async def run(self, listen_url: str | None) -> None:
         """Until drained, or idle for long enough. Raises Refused when the database does not want this worker."""
-        targets: list[Target] = sorted({device.target for device in self._devices})
-        await self._engine.register_worker(self._options.name, __version__, targets, self._options.lease_s)
-        log.info(
-            "%s is worker %s and drives %s devices", self._options.name, self._engine.worker_id, len(self._devices)
+        await self._engine.register_worker(
+            self._options.name, __version__, [self._options.target], self._options.lease_s
         )
         try:
-            await self._work(targets, listen_url)
+            await self._work(listen_url)
         finally:
             with suppress(TimeoutError):  # PostgreSQL is gone, too: then the leases run out
                 async with asyncio.timeout(self._options.lease_s):
                     await self._engine.end()
             log.info("%s has left", self._options.name)
 
-    async def _work(self, targets: list[Target], listen_url: str | None) -> None:
+    async def _work(self, listen_url: str | None) -> None:
         async with asyncio.TaskGroup() as background:
             tasks = [
                 background.create_task(self._beat()),
@@ -71,12 +77,47 @@ class Worker:
                 background.create_task(self._listen(listen_url)),
             ]
             try:
-                async with asyncio.TaskGroup() as group:
-                    for device in self._devices:
-                        group.create_task(self._drive(device))
+                async with asyncio.TaskGroup() as drives:
+                    tasks.append(background.create_task(self._follow(drives)))
+                    await self._leaving.wait()
             finally:
                 for task in tasks:
                     task.cancel()
+
+    async def _follow(self, drives: asyncio.TaskGroup) -> None:
+        """Drive each device for as long as the backend lists it."""
+        loop = asyncio.get_running_loop()
+        listed: dict[str, DeviceSpec] | None = None
+        without_devices: asyncio.TimerHandle | None = None
+        async with aclosing(self._backend.watch()) as lists:
+            async for devices in lists:
+                if self._leaving.is_set():
+                    return
+                now, before = {device.name: device for device in devices}, listed or {}
+                if listed is None:
+                    name = self._options.name
+                    log.info("%s is worker %s and drives %s devices", name, self._engine.worker_id, len(now))
+                for name in before.keys() - now.keys():
+                    self._lose(self._drives[name])
+                for name in now.keys() - before.keys():
+                    if listed is not None:
+                        log.info("%s has come", name)
+                    drive, last = Drive(now[name]), self._drives.get(name)
+                    self._drives[name] = drive
+                    drives.create_task(self._drive(drive, last))
+                listed = now
+                if without_devices:
+                    without_devices.cancel()
+                if not now and self._options.max_idle_s is not None:
+                    without_devices = loop.call_later(self._options.max_idle_s, self._leaving.set)
+
+    def _lose(self, drive: Drive) -> None:
+        drive.gone.set()
+        log.warning("%s is gone", drive.device.name)
+        for run in self._runs.values():
+            if run.batch.device == drive.device.name:
+                run.lose_device(f"{drive.device.name} is not connected any more.")
+        self._wake()
 
     def drain(self) -> None:
         """The first time: finish the running tests and leave. The second time: give everything back at once."""
@@ -84,36 +125,58 @@ class Worker:
         log.info("giving back everything" if at_once else "draining: finishing what runs")
         for run in self._runs.values():
             run.drain(at_once=at_once)
+        self._leaving.set()
         self._wake()
 
-    async def _drive(self, device: DeviceSpec) -> None:
+    async def _drive(self, drive: Drive, last: Drive | None) -> None:
+        if last:
+            await last.ended.wait()
+        device_id = await self._take(drive)
+        if device_id is not None:
+            await self._serve(drive, device_id)
+            if drive.gone.is_set():
+                await self._engine.release_device(device_id, f"{drive.device.name} is not connected any more.")
+        drive.ended.set()
+        if not drive.gone.is_set() and all(other.ended.is_set() for other in self._drives.values()):
+            self._leaving.set()  # every device was idle for long enough
+
+    async def _serve(self, drive: Drive, device_id: int) -> None:
+        """Until it is gone, idle for too long, or the worker drains."""
         loop = asyncio.get_running_loop()
-        device_id = await self._take(device)
-        if device_id is None:
-            return
         idle_since, failures = loop.time(), 0
-        while not self._draining:
+        while not self._draining and not drive.gone.is_set():
             hint = self._hint  # before claiming: a hint that comes meanwhile counts
-            # Twice, for the first claim that finds nothing is what asks for hints: a submission may slip in before it.
-            batch = await self._claim(device_id) or await self._claim(device_id)
+            batch = None
+            if not failures or await self._can_work(drive):
+                # Twice, for the first claim that finds nothing is what asks for hints: a submission may slip in before.
+                batch = await self._claim(device_id) or await self._claim(device_id)
             if batch is None:
                 idle_s = loop.time() - idle_since
                 if self._options.max_idle_s is not None and idle_s >= self._options.max_idle_s:
                     return
                 await self._wait(hint, self._poll_s())
                 continue
+            if drive.gone.is_set():
+                return  # meanwhile; the batch goes back with the device
             able = await self._run_batch(batch)
             idle_since = loop.time()
             failures = 0 if able else failures + 1
             if failures:
-                await self._wait(asyncio.Event(), min(2.0**failures, LONGEST_PAUSE_S))
+                await self._wait(drive.gone, min(2.0**failures, LONGEST_PAUSE_S))
 
-    async def _take(self, device: DeviceSpec) -> int | None:
-        """Where a worker that was killed had the device, its lease must run out first. None: drained meanwhile."""
+    async def _can_work(self, drive: Drive) -> bool:
+        """After a lost batch: the next one would cost its jobs a loss, too."""
+        why = await self._backend.probe(drive.device.name)
+        if why:
+            log.warning("claiming nothing: %s", why)
+        return why is None
+
+    async def _take(self, drive: Drive) -> int | None:
+        """Where a worker that was killed had the device, its lease must run out first. None: it is over before that."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + 2 * self._options.lease_s
-        told = False
-        while not self._draining:
+        device, told = drive.device, False
+        while not self._draining and not drive.gone.is_set():
             try:
                 return await self._engine.register_device(device.name, device.target, device.labels)
             except Refused as error:
@@ -185,14 +248,13 @@ class Worker:
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
 
     async def _listen(self, url: str | None) -> None:
-        targets = {device.target for device in self._devices}
         while url:
             try:
                 async with await sql.listen(url, "qgjob_work", "qgjob_worker") as connection:
                     self._listening = True
                     self._wake()
                     async for notification in connection.notifies():
-                        if notification.channel == "qgjob_work" and notification.payload in targets:
+                        if notification.channel == "qgjob_work" and notification.payload == self._options.target:
                             self._wake()
                         elif notification.payload == str(self._engine.worker_id):
                             self._beat_now.set()

@@ -1,4 +1,4 @@
-"""The four WebDriver calls that a worker makes itself; tests make the others, through their own client.
+"""The WebDriver calls that a worker makes itself; tests make the others, through their own client.
 Source: W3C WebDriver, https://www.w3.org/TR/webdriver2/#endpoints"""
 
 from typing import Any
@@ -7,6 +7,7 @@ import httpx
 
 OPEN_S = 300.0  # a provider may queue a session before it opens it
 CALL_S = 60.0
+ASK_S = 15.0  # a session that does not answer in this time hangs
 
 
 class WebDriverError(Exception):
@@ -42,6 +43,14 @@ class WebDriver:
         return await self._call(
             "POST", f"/session/{session_id}/execute/sync", {"script": script, "args": list(arguments)}, CALL_S
         )
+
+    async def ask(self, session_id: str) -> None:
+        """Raises WebDriverError unless the session answers. What it asks for goes to the device and back."""
+        try:
+            await self._call("GET", f"/session/{session_id}/window/rect", None, ASK_S)
+        except WebDriverError as error:
+            if error.code not in ("unknown method", "unknown command", "unsupported operation"):
+                raise
 
     async def close(self, session_id: str) -> None:
         """End the session."""

@@ -46,6 +46,10 @@ class Backend(Protocol):
         """The devices that can work: at once, and all of them again each time one comes or goes."""
         ...
 
+    def environment(self, batch: Batch) -> dict[str, str]:
+        """What the processes that run the batch's tests need to know of its device."""
+        ...
+
     async def install(self, batch: Batch) -> None:
         """Put the batch's build on its device and verify, by content, that it is there."""
         ...
@@ -65,6 +69,12 @@ class Backend(Protocol):
     async def evidence(self, batch: Batch, folder: Path, since_s: float) -> list[File]:
         """Written to `folder` after a failed job that started `since_s` seconds ago: a log, a screenshot. Never
         raises."""
+        ...
+
+    async def lost(self, device: str) -> str | None:
+        """Why the device does not answer, in words; None: it does. Asked before a verdict is believed: a test whose
+        device is unplugged fails, or even passes, before `watch` tells. Never raises, never takes more than some
+        seconds."""
         ...
 
     async def probe(self, device: str) -> str | None:

@@ -27,6 +27,9 @@ class NamedDevices:
             for number in range(1, options.devices + 1)
         ]
 
+    def environment(self, batch: Batch) -> dict[str, str]:
+        return {}
+
     async def install(self, batch: Batch) -> None:
         await asyncio.sleep(self._settings.install_s)
 
@@ -41,6 +44,9 @@ class NamedDevices:
 
     async def evidence(self, batch: Batch, folder: Path, since_s: float) -> list[File]:
         return []
+
+    async def lost(self, device: str) -> str | None:
+        return None
 
     async def probe(self, device: str) -> str | None:
         return None

@@ -5,7 +5,8 @@ batch it calls prepare once, run once or more, and cleanup always:
 
 - `run` yields Started and Finished for a job as each happens, and may yield Log at any time for a started job.
 - A job without a Finished counts as not run. The worker calls `run` again with what is left as long as each call
-  makes progress, so an executor may simply end when its runner dies.
+  makes progress, so an executor may simply end when its runner dies. Where what it prepared is lost, a session for
+  instance, it raises PrepareError: the batch ends there, and what is left goes back to its group.
 - When `stop` is set, `run` ends its processes and returns within a few seconds; a Finished for the job it had to
   interrupt is not wanted: the worker knows why it stopped it.
 """

@@ -1,9 +1,11 @@
 """Any test runner, by command lines: one process a spec, what it says taken from its exit code or its JUnit file.
 
-prepare = [["adb", "-s", "{device}", "wait-for-device"]]             once per batch
-reset   = [["adb", "-s", "{device}", "shell", "input", "keyevent", "HOME"]]     before each spec
-run     = ["maestro", "--device", "{device}", "test", "{spec}", "--format", "junit", "--output", "{result}"]
-cleanup = []                                                         after the batch
+prepare = [["adb", "shell", "svc", "power", "stayon", "true"]]       once per batch
+reset   = [["adb", "shell", "input", "keyevent", "HOME"]]            before each spec
+run     = ["python", "-m", "pytest", "{spec}", "--junit-xml={result}"]
+cleanup = [["adb", "shell", "svc", "power", "stayon", "false"]]      after the batch
+
+The backend says which device is meant: for adb by ANDROID_SERIAL.
 """
 
 import asyncio
@@ -79,6 +81,7 @@ class CommandExecutor:
         except msgspec.ValidationError as error:
             raise ConfigError(f"command: {error}") from None
         self._project = options.project.resolve()
+        self._backend = options.backend
         processes.check_names(self._settings.env)
         if not self._project.is_dir():
             raise ConfigError(f"command: no such project directory: {options.project}")
@@ -132,7 +135,7 @@ class CommandExecutor:
             return
         result: Path = prepared.handle / f"{job.job_id}-{time.monotonic_ns()}.xml"  # never an earlier one
         values = _values(prepared.batch) | {"spec": job.test_path, "attempt": str(job.attempt), "result": str(result)}
-        env = processes.environment(prepared.batch, [job], self._settings.env)
+        env = self._environment(prepared.batch, [job])
         printed, outcome, broken = Bounded(), _Outcome(), None
         for template in [*self._settings.reset, self._settings.run]:
             outcome = _Outcome()
@@ -162,9 +165,12 @@ class CommandExecutor:
                 continue
             raise ConfigError(f"{where}: no program {program!r}, neither on the PATH nor in the project")
 
+    def _environment(self, batch: Batch, jobs: Sequence[BatchJob]) -> dict[str, str]:
+        return processes.environment(batch, jobs, self._settings.env) | self._backend.environment(batch)
+
     async def _to_its_end(self, template: Argv, batch: Batch) -> _Outcome:
         outcome = _Outcome()
-        env = processes.environment(batch, (), self._settings.env)
+        env = self._environment(batch, ())
         async for _ in self._output(argv.fill(template, _values(batch)), env, outcome):
             pass
         return outcome

@@ -1,52 +1,17 @@
-"""Playwright specs: one invocation of the project's own runner for a batch, followed test by test.
-
-Exit codes of Playwright say next to nothing and its JSON report comes at the end, so a reporter of ours appends each
-event to a file, and the file is followed while the runner works. The runner is called directly: through npx, signals
-and exit codes are lost.
-"""
+"""Playwright specs, with the project's own runner."""
 
 import asyncio
-import contextlib
-import re
 import shutil
 import tempfile
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
 
 from worker.batch import Batch, BatchJob
 from worker.config import ConfigError
-from worker.executors import (
-    Event,
-    Finished,
-    Options,
-    Prepared,
-    Started,
-    processes,
-    specs,
-)
-from worker.executors.playwright_events import follow
-from worker.executors.playwright_verdicts import Verdicts
-from worker.executors.printed import Bounded, inert
-
-_REPORTER = Path(__file__).with_name("qgjob-reporter.cjs")
-_POLL_S = 0.05
-
-
-class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`grep`, `config` and `project` are Playwright's. `env`: variables of the worker to pass on. `idle_s`: how long
-    the runner may be without a running spec, for its start and its global set-up."""
-
-    grep: str | None = None
-    config: str | None = None
-    project: str | None = None
-    env: list[str] = []
-    idle_s: Annotated[float, Meta(gt=0)] = 300.0
-    grace_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
+from worker.executors import Event, Options, Prepared
+from worker.executors.playwright_runner import Run, Runner, Settings
 
 
 class PlaywrightExecutor:
@@ -54,49 +19,36 @@ class PlaywrightExecutor:
 
     def __init__(self, options: Options) -> None:
         try:
-            self._settings = msgspec.convert(options.settings, Settings)
+            settings = msgspec.convert(options.settings, Settings)
         except msgspec.ValidationError as error:
             raise ConfigError(f"playwright: {error}") from None
+<<<<<<< HEAD
+        self._runner = Runner("playwright", options.project, settings)
+=======
         processes.check_names(self._settings.env)
         node = shutil.which("node")
         if node is None:
             raise ConfigError("playwright: no program 'node' on the PATH; install Node.js 18 or newer")
         self._project = options.project.resolve()
+        self._backend = options.backend
         cli = self._project / "node_modules" / "@playwright" / "test" / "cli.js"
         if not cli.is_file():
             raise ConfigError(f"playwright: no @playwright/test in {self._project}; run `npm install` there")
         self._command = [node, str(cli), "test"]
         if self._settings.config is not None and not (self._project / self._settings.config).is_file():
             raise ConfigError(f"playwright: no such file: config {self._settings.config!r}")
+>>>>>>> adb
 
     async def prepare(self, batch: Batch) -> Prepared:
         return Prepared(batch, Path(tempfile.mkdtemp(prefix="qgjob-")))
 
-    async def run(self, prepared: Prepared, jobs: Sequence[BatchJob], stop: asyncio.Event) -> AsyncIterator[Event]:
-        paths: dict[str, BatchJob] = {}
-        for job in jobs:
-            try:
-                # Of two jobs with one spec the second is left for the next call: a run has one verdict for a file.
-                paths.setdefault(str(specs.locate(self._project, job.test_path)), job)
-            except specs.SpecError as error:
-                yield Started(job.job_id)
-                yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)))
-        parts = [paths] if paths else []
-        while parts and not stop.is_set():
-            verdicts = Verdicts(parts.pop(0), self._settings.grep)
-            # Closed explicitly, so that closing this generator ends the runner at once.
-            async with contextlib.aclosing(self._invoke(prepared, verdicts, stop)) as events:
-                async for event in events:
-                    yield event
-            left = verdicts.left()
-            if verdicts.unclear and len(left) == 1:
-                for event in verdicts.give_up(verdicts.first_error()):
-                    yield event
-            elif verdicts.unclear:
-                parts = [{path: job} for path, job in left.items()]  # one by one, so that only the broken one fails
+    def run(self, prepared: Prepared, jobs: Sequence[BatchJob], stop: asyncio.Event) -> AsyncGenerator[Event, None]:
+        return self._runner.events(Run(prepared.batch, prepared.handle), jobs, stop)
 
     async def cleanup(self, prepared: Prepared, *, failed: bool) -> None:
         shutil.rmtree(prepared.handle, ignore_errors=True)
+<<<<<<< HEAD
+=======
 
     async def _invoke(self, prepared: Prepared, verdicts: Verdicts, stop: asyncio.Event) -> AsyncGenerator[Event, None]:
         jobs = verdicts.left()
@@ -104,6 +56,7 @@ class PlaywrightExecutor:
         place = Path(tempfile.mkdtemp(dir=handle))
         events = _empty_file(place / "events")
         env = processes.environment(prepared.batch, list(jobs.values()), self._settings.env)
+        env |= self._backend.environment(prepared.batch)
         line = self._line(list(jobs), place)
         stopping = asyncio.create_task(stop.wait())
         following = follow(events)
@@ -171,3 +124,4 @@ async def _words_of(child: processes.Child) -> str:
     async for text in child.output():
         start += printed.take(text)
     return (start + printed.rest()).strip()
+>>>>>>> adb

@@ -33,8 +33,20 @@ class Test(Struct):
     message: str | None
 
 
+class Attachment(Struct):
+    """A file that a test left; `path` is as the test said it."""
+
+    name: str
+    content_type: str
+    path: str
+
+
 class TestEnd(Test, tag_field="event", tag="test-end"):
+    """`reset_s`: what resetting the app took before it, where the worker did that."""
+
     file: str
+    attachments: list[Attachment] = []
+    reset_s: float = 0.0
 
 
 class FileEnd(Struct, tag_field="event", tag="file-end"):

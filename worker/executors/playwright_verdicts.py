@@ -1,11 +1,13 @@
 """From a runner's events to the verdicts of jobs: every way in which a Playwright run can go, in one place."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from worker.batch import BatchJob
+from worker.batch import BatchJob, File
 from worker.executors import Event, Finished, Log, Started
 from worker.executors import playwright_events as ev
+from worker.executors.attachments import keep
 from worker.executors.printed import inert
 
 _TITLE = 300
@@ -13,11 +15,14 @@ _OUTPUT = 80_000  # the reporter has bounded it
 
 
 class Verdicts:
-    """The jobs of one invocation of Playwright, by the real path of their spec."""
+    """The jobs of one invocation of Playwright, by the real path of their spec. `place`: where its files are."""
 
-    def __init__(self, jobs: dict[str, BatchJob], grep: str | None) -> None:
+    def __init__(self, jobs: dict[str, BatchJob], grep: str | None, place: Path) -> None:
         self._jobs = jobs
         self._grep = grep
+        self._place = place
+        self._files: dict[str, list[File]] = {}
+        self._reset_s: dict[str, float] = {}
         self._begin: ev.Begin | None = None
         self._errors: list[ev.Error] = []
         self._elsewhere: str | None = None  # the first failure in a file that is no job's: a set-up project's, say
@@ -58,7 +63,9 @@ class Verdicts:
                     yield Log(self._jobs[path].job_id, inert(event.text, _OUTPUT))
             case ev.TestEnd(file=path):
                 if path in self._started:
-                    yield Log(self._jobs[path].job_id, _line(event))
+                    self._reset_s[path] = self._reset_s.get(path, 0.0) + event.reset_s
+                    left_out = keep(event.attachments, self._place, self._files.setdefault(path, []))
+                    yield Log(self._jobs[path].job_id, _line(event) + "".join(f"{line}\n" for line in left_out))
             case ev.FileEnd(file=path):
                 if path not in self._jobs:
                     self._elsewhere = self._elsewhere or event.message
@@ -121,6 +128,8 @@ class Verdicts:
             kind,
             inert(message) if message else None,
             [_test(test) for test in end.tests] if end else [],
+            self._files.get(path, []),
+            self._reset_s.get(path, 0.0),
         )
 
 

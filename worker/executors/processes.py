@@ -23,6 +23,7 @@ _PASSED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "CI"}
     | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
     | {"ANDROID_HOME", "ANDROID_SDK_ROOT", "ANDROID_ADB_SERVER_PORT", "ADB_SERVER_SOCKET", "JAVA_HOME", "DEVELOPER_DIR"}
+    | {"APPIUM_HOME"}
     | {"NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "PLAYWRIGHT_BROWSERS_PATH", "XDG_CACHE_HOME"}
 )
 _DRAIN_S = 5.0  # for a slow reader of the output; lost when a process that left the group holds the pipe open
@@ -35,10 +36,15 @@ def check_names(names: Iterable[str]) -> None:
             raise ConfigError(f"env: {name} is the worker's own and is not passed to tests")
 
 
+def inherited(names: Iterable[str] = ()) -> dict[str, str]:
+    """Of the worker's own environment, what any tool may see, and `names`."""
+    wanted = _PASSED_ON.union(names)
+    return {name: value for name, value in os.environ.items() if name in wanted}
+
+
 def environment(batch: Batch, jobs: Sequence[BatchJob], names: Iterable[str] = ()) -> dict[str, str]:
     """The environment of a process that runs `jobs`: a minimal one, `names`, and what the tests may want to know."""
-    wanted = _PASSED_ON.union(names)
-    return {name: value for name, value in os.environ.items() if name in wanted} | {
+    return inherited(names) | {
         "QGJOB_ORG_ID": batch.org_id,
         "QGJOB_APP_VERSION_ID": batch.app_version_id,
         "QGJOB_TARGET": batch.target,

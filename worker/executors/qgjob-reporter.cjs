@@ -3,12 +3,15 @@
 'use strict';
 
 const fs = require('node:fs');
+const path = require('node:path');
 
 const TITLE = 300;
 const MESSAGE = 4000; // of the first failure; the others' are shorter
 const BRIEF = 1000;
 const TESTS = 500; // per spec file, in the event that ends it
 const OUTPUT = 64 * 1024; // per spec file: as much as this from its start at once, and as much from its end
+const ATTACHMENTS = 20; // per test
+const BODY = 16 * 1024 * 1024; // of an attachment that is no file yet
 
 // eslint-disable-next-line no-control-regex
 const ANSI = /\x1b\[[0-?]*[ -/]*[@-~]/g;
@@ -19,8 +22,10 @@ const clip = (text, length) =>
 
 class QgjobReporter {
   constructor() {
-    this.fd = fs.openSync(process.env.QGJOB_EVENTS, 'a', 0o600);
+    const events = process.env.QGJOB_EVENTS;
+    this.fd = fs.openSync(events, 'a', 0o600);
     delete process.env.QGJOB_EVENTS; // the specs' processes inherit this environment; the events are not theirs to write
+    this.bodies = path.join(path.dirname(events), 'attachments');
     this.files = new Map();
     this.current = undefined;
   }
@@ -66,7 +71,12 @@ class QgjobReporter {
 
   onTestEnd(test, result) {
     const file = this.file(test);
-    this.write('test-end', { file: file.name, ...this.verdict(test, result) });
+    this.write('test-end', {
+      file: file.name,
+      ...this.verdict(test, result),
+      attachments: this.attachments(result),
+      reset_s: this.reset(result.annotations ?? test.annotations),
+    });
     // With retries of its own a spec may run tests again that have a result; then only the next file's start tells.
     if (this.ran(file) && file.tests.every((other) => other.retries === 0)) this.endFile(file);
   }
@@ -106,6 +116,27 @@ class QgjobReporter {
       duration_s: Math.max(0, result.duration) / 1000,
       message,
     };
+  }
+
+  attachments(result) {
+    return result.attachments.slice(0, ATTACHMENTS).flatMap((attachment, number) => {
+      const { name, contentType, path: at, body } = attachment;
+      const found = at ?? (body && body.length <= BODY ? this.toFile(body, `${result.startTime.getTime()}-${number}`) : null);
+      return found ? [{ name: clip(name, TITLE), content_type: clip(contentType, 100), path: found }] : [];
+    });
+  }
+
+  toFile(body, name) {
+    fs.mkdirSync(this.bodies, { recursive: true });
+    const file = path.join(this.bodies, `${fs.readdirSync(this.bodies).length}-${name}`);
+    fs.writeFileSync(file, body, { mode: 0o600 });
+    return file;
+  }
+
+  // What the appwright executor notes before each test.
+  reset(annotations) {
+    const notes = annotations.filter((note) => note.type === 'qgjob-reset-s');
+    return notes.reduce((sum, note) => sum + (Number(note.description) || 0), 0);
   }
 
   ran(file) {
