@@ -43,6 +43,7 @@ class Discovery:
 
     async def watch(self) -> AsyncGenerator[list[DeviceSpec], None]:
         following = asyncio.create_task(self._follow())
+        following.add_done_callback(lambda _: self._changed.set())
         told: list[DeviceSpec] | None = None
         try:
             await self._first_look()
