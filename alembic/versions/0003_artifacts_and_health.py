@@ -26,15 +26,20 @@ def upgrade() -> None:
           constraint size_is_positive check (size > 0)
         );
 
-        -- What was uploaded to a device cloud, so that it is uploaded once. account: a hash of who uploaded it.
+        -- What was uploaded to a device cloud, so that it is uploaded once. account: a hash of who uploaded it;
+        -- claimed_by: the worker that is uploading it.
         create table qgjob.upload (
           provider text not null,
           account text not null,
           sha256 text not null,
-          url text not null,
-          uploaded_at timestamptz not null,
+          url text,
+          uploaded_at timestamptz,
+          claimed_by bigint references qgjob.worker,
+          claimed_at timestamptz,
           primary key (provider, account, sha256),
-          constraint sha256_is_hex check (sha256 ~ '^[0-9a-f]{64}$')
+          constraint sha256_is_hex check (sha256 ~ '^[0-9a-f]{64}$'),
+          constraint upload_has_a_time check ((url is null) = (uploaded_at is null)),
+          constraint claim_has_a_time check ((claimed_by is null) = (claimed_at is null))
         );
 
         -- files: an array of {name, content_type, size, key}; key names the file in the object store.
@@ -44,10 +49,15 @@ def upgrade() -> None:
           add column upload_s real,
           add column video_offset_s real;
 
+        -- account: of a device cloud, as a hash; while the batch lives it holds one of the account's parallel sessions.
         alter table qgjob.batch
+          add column account text,
           add column session_id text,
           add column prepared_at timestamptz,
-          add column video_url text;
+          add column video_url text,
+          drop constraint end_reason_is_known,
+          add constraint end_reason_is_known
+            check (end_reason in ('done', 'drained', 'busy', 'unprepared', 'expired', 'replaced'));
 
         -- strikes counts batches in a row that the device lost; health is told by its worker, a person may overrule it.
         alter table qgjob.device
