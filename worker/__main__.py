@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -80,9 +81,13 @@ def work(
     labels = pairs(label or [], "--label")
     options = Options(name, lease, max_jobs, 0 if burst else max_idle)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
+    db = sql.open_pool(url, size=max(2, min(10, devices)))
+    engine = Engine(db)
     try:
         driver = backends.load(
-            backend, backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"))
+            backend,
+            backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine),
         )
         runner = executors.load(executor, executors.Options(project.resolve(), driver, settings(setting, "--setting")))
     except ConfigError as error:
@@ -92,7 +97,10 @@ def work(
         logging.getLogger("worker").warning("simulated: no test is really run, the names of the files decide")
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     try:
-        asyncio.run(serve(url, listen_url, runner, driver, options))
+        asyncio.run(serve(url, db, engine, listen_url, runner, driver, options))
+    except ConfigError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(USAGE)
     except (UnusableDatabase, Refused) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(UNAVAILABLE)
@@ -100,15 +108,18 @@ def work(
 
 async def serve(
     url: str,
+    db: sql.Database,
+    engine: Engine,
     listen_url: str | None,
     executor: executors.Executor,
     backend: backends.Backend,
     options: Options,
 ) -> None:
     await require(url)
-    specs = await anext(backend.watch())
-    async with sql.open_pool(url, size=max(2, min(10, len(specs)))) as db:
-        worker = Worker(Engine(db), executor, backend, specs, options)
+    async with db, AsyncExitStack() as stack:
+        stack.push_async_callback(backend.close)
+        found = await stack.enter_async_context(aclosing(backend.watch()))
+        worker = Worker(engine, executor, backend, await anext(found), options)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.drain)

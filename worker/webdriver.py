@@ -10,11 +10,13 @@ CALL_S = 60.0
 
 
 class WebDriverError(Exception):
-    """`code` is the protocol's, such as `session not created`, or `unreachable` where there was no answer."""
+    """`code` is the protocol's, such as `session not created`, or `unreachable` where no WebDriver answered; `status`
+    that of HTTP, where anything answered."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.status = status
 
 
 class WebDriver:
@@ -56,7 +58,10 @@ class WebDriver:
         try:
             value = response.json()["value"]
         except (ValueError, KeyError, TypeError):
-            raise WebDriverError("unreachable", f"No WebDriver answered, but HTTP {response.status_code}.") from None
+            status = response.status_code
+            raise WebDriverError("unreachable", f"No WebDriver answered, but HTTP {status}.", status) from None
         if response.is_error:
-            raise WebDriverError(str(value.get("error", "unknown error")), str(value.get("message", "")).strip())
+            said = value if isinstance(value, dict) else {"message": value}  # some hubs still speak the older protocol
+            code, message = said.get("error", "unknown error"), said.get("message", "")
+            raise WebDriverError(str(code), str(message).strip(), response.status_code)
         return value
