@@ -61,7 +61,15 @@ class WebDriver:
             status = response.status_code
             raise WebDriverError("unreachable", f"No WebDriver answered, but HTTP {status}.", status) from None
         if response.is_error:
-            said = value if isinstance(value, dict) else {"message": value}  # some hubs still speak the older protocol
+            # Some hubs still speak the older protocol.
+            said: dict[str, Any] = value if isinstance(value, dict) else {"message": value}
             code, message = said.get("error", "unknown error"), said.get("message", "")
-            raise WebDriverError(str(code), str(message).strip(), response.status_code)
+            raise WebDriverError(str(code), redacted(str(message), self.auth).strip(), response.status_code)
         return value
+
+
+def redacted(text: str, auth: tuple[str, str] | None) -> str:
+    """What somebody else's server says, without the credentials that it may repeat."""
+    for secret in auth or ():
+        text = text.replace(secret, "***")
+    return text

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from worker.batch import Blame, PrepareError
 from worker.devices.browserstack.settings import ACCESS_KEY, USERNAME
+from worker.webdriver import redacted
 
 log = logging.getLogger("worker")
 Shape = TypeVar("Shape", bound=Struct)
@@ -59,6 +60,7 @@ class _App(Struct):
 
 class Api:
     def __init__(self, url: str, auth: tuple[str, str]) -> None:
+        self._auth = auth
         self._http = httpx.AsyncClient(base_url=url.rstrip("/") + "/app-automate/", auth=auth, timeout=TIMEOUT)
 
     async def plan(self) -> Plan:
@@ -105,7 +107,7 @@ class Api:
             else:
                 if not response.is_error:
                     return response
-                error = _refusal(response, f"{method} {path}")
+                error = _refusal(response, f"{method} {path}", self._auth)
                 pause_s = max(pause_s, _retry_after_s(response)) if response.status_code == 429 else pause_s
             if error.blame != "provider" or tried == TRIES:
                 raise error from None
@@ -121,8 +123,8 @@ def _decoded(answer: httpx.Response, shape: type[Shape]) -> Shape:
         raise ApiError(f"BrowserStack gave an unreadable answer to {answer.url.path}: {error}", "provider") from None
 
 
-def _refusal(answer: httpx.Response, asked: str) -> ApiError:
-    status, words = answer.status_code, _words(answer)
+def _refusal(answer: httpx.Response, asked: str, auth: tuple[str, str]) -> ApiError:
+    status, words = answer.status_code, redacted(_words(answer), auth)
     if status == 429 or "rate limit" in words.lower():
         return ApiError("BrowserStack has had too many requests from this account.", "provider", status)
     if status in (401, 403):
