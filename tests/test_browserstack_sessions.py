@@ -9,11 +9,13 @@ import pytest
 from browserstack import ALL_IN_USE, USER, BrowserStack, Refusal, Session, hub_error
 from engine import Engine
 from sessions import Here, app, here, run
+from stand_in import StandIn, problem
 
 from worker.batch import PrepareError
 from worker.config import ConfigError
 from worker.devices import Options, Recorder
 from worker.devices.browserstack import BrowserStackParallels, api
+from worker.webdriver import WebDriver, WebDriverError
 
 
 @pytest.fixture
@@ -95,9 +97,9 @@ def test_a_session_ends_with_a_status_a_reason_and_a_video(database_url: str, cl
     async def work(worker: Here, batch: Any, session: Any, remote: Session) -> None:
         first, second = batch.jobs
         await worker.backend.begins(batch, first)
-        assert await worker.backend.ended(batch, first, "completed") is None
+        await worker.backend.ended(batch, first, "completed")
         await worker.backend.begins(batch, second)
-        assert await worker.backend.ended(batch, second, "test") is None
+        await worker.backend.ended(batch, second, "test")
         video = await worker.backend.close_session(session, failed=False)
         assert (remote.status, remote.reason) == ("done", "CLIENT_STOPPED_SESSION")
         assert remote.marked == {"status": "failed", "reason": "1 of 2 specs failed"}
@@ -126,11 +128,15 @@ def test_a_session_in_which_everything_passed_has_passed(database_url: str, clou
 
 
 @pytest.mark.usefixtures("batch")
-def test_a_failure_in_a_session_that_has_ended_is_none_of_the_test(database_url: str, cloud: BrowserStack) -> None:
+def test_a_slot_whose_session_has_ended_is_lost(database_url: str, cloud: BrowserStack) -> None:
     async def work(worker: Here, batch: Any, session: Any, remote: Session) -> None:
+        assert await worker.backend.probe(batch.device) is None
+        cloud.refuse(99)
+        assert await worker.backend.probe(batch.device) is None, "the session may work nevertheless"
+        cloud.refuse(0)
         cloud.end(remote, "BROWSERSTACK_SESSION_LIMIT_REACHED")
-        lost = await worker.backend.ended(batch, batch.jobs[0], "test")
-        assert lost == "The BrowserStack session had ended before this job did: BROWSERSTACK_SESSION_LIMIT_REACHED."
+        lost = await worker.backend.probe(batch.device)
+        assert lost == "The BrowserStack session has ended: BROWSERSTACK_SESSION_LIMIT_REACHED."
         assert await worker.backend.close_session(session, failed=True), "what has ended has a video, too"
 
     with_session(database_url, cloud, work)
@@ -249,6 +255,30 @@ def test_a_reset_happens_in_the_session(
                 await worker.backend.reset(batch)
 
     with_session(database_url, cloud, work, platform=platform)
+
+
+@pytest.mark.usefixtures("batch")
+def test_the_stand_in_opens_sessions_at_another_webdriver_server_on_the_uploaded_file(database_url: str) -> None:
+    with StandIn() as appium, BrowserStack(upstream=appium.url) as cloud:
+        opened = {"value": {"sessionId": "u1", "capabilities": {"appium:appPackage": "com.example.other"}}}
+        appium.on("POST", "/session", opened)
+        appium.on("POST", "/session/u1/execute/sync", {"value": 7}, problem(500, "no"))
+        appium.on("DELETE", "/session/u1", {"value": None})
+
+        async def work(worker: Here, batch: Any, session: Any, remote: Session) -> None:
+            (asked,) = appium.asked("POST", "/session")
+            wanted = asked.body["capabilities"]["alwaysMatch"]
+            assert Path(wanted["appium:app"]).read_text() == "shop 1.0"
+            assert "bstack:options" not in wanted
+            assert session.capabilities == {"appium:appPackage": "com.example.other"}
+            driver = WebDriver(session.url, session.auth)
+            assert await driver.execute(session.session_id, "mobile: tap") == 7
+            with pytest.raises(WebDriverError, match="HTTP 500"):
+                await driver.execute(session.session_id, "mobile: tap")
+            await worker.backend.close_session(session, failed=False)
+            assert appium.asked("DELETE", "/session/u1")
+
+        with_session(database_url, cloud, work)
 
 
 def test_whoever_asks_too_often_waits_as_long_as_it_is_told(

@@ -192,10 +192,10 @@ class BatchRun:
     async def _finish(self, result: Finished) -> None:
         self._limit(None)
         lost = None
-        if self._recorder and (job := self._left.get(result.job_id)):
-            lost = await self._recorder.ended(self.batch, job, result.failure_kind or result.status)
-        if lost and result.status == "failed":
+        if result.status == "failed" and (lost := await self._backend.probe(self.batch.device)):
             result = msgspec.structs.replace(result, failure_kind="infrastructure", message=lost)
+        if self._recorder and (job := self._left.get(result.job_id)):
+            await self._recorder.ended(self.batch, job, result.failure_kind or result.status)
         status = await self._engine.finish(self.batch.lease, result, self._printed)
         log.info("job %s: %s%s", result.job_id, status, f" ({result.failure_kind})" if result.failure_kind else "")
         self._left.pop(result.job_id, None)

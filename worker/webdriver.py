@@ -61,8 +61,8 @@ class WebDriver:
             status = response.status_code
             raise WebDriverError("unreachable", f"No WebDriver answered, but HTTP {status}.", status) from None
         if response.is_error:
-            # Some hubs still speak the older protocol.
-            said: dict[str, Any] = value if isinstance(value, dict) else {"message": value}
+            # Some hubs still speak the older protocol, in which an error may be text.
+            said: dict[str, Any] = value if hasattr(value, "get") else {"message": value}
             code, message = said.get("error", "unknown error"), said.get("message", "")
             raise WebDriverError(str(code), redacted(str(message), self.auth).strip(), response.status_code)
         return value

@@ -108,9 +108,8 @@ class Recorder(Protocol):
         """The job runs in the batch's session from now on. Never raises."""
         ...
 
-    async def ended(self, batch: Batch, job: BatchJob, verdict: str) -> str | None:
-        """The job has this verdict: completed, or a kind of failure. Why that is none, in words: the session was gone.
-        Never raises."""
+    async def ended(self, batch: Batch, job: BatchJob, verdict: str) -> None:
+        """The job has this verdict: completed, or a kind of failure. Never raises."""
         ...
 
 

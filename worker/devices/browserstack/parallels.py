@@ -84,6 +84,10 @@ class BrowserStackParallels:
         labels = self._settings.labels() | self._options.labels
         return DeviceSpec(f"{self._options.name}-{number}", "browserstack", labels, self._settings.max_session_s)
 
+    def environment(self, batch: Batch) -> dict[str, str]:
+        """Nothing: tests reach the device through their session."""
+        return {}
+
     async def install(self, batch: Batch) -> None:
         await self._uploads.url_of(_artifact_of(batch))
 
@@ -157,26 +161,11 @@ class BrowserStackParallels:
     async def begins(self, batch: Batch, job: BatchJob) -> None:
         await self._annotate(batch, f"{job.test_path}: attempt {job.attempt} begins")
 
-    async def ended(self, batch: Batch, job: BatchJob, verdict: str) -> str | None:
-        held = self._held_by(batch)
-        if held is None:
-            return None
-        held.ended += 1
-        held.failed += verdict != "completed"
-        if verdict != "completed" and (lost := await self._why_lost(held.session)):
-            return lost
-        await self._annotate(batch, f"{job.test_path}: {verdict}")
-        return None
-
-    async def _why_lost(self, session: Session) -> str | None:
-        """Limits of the cloud end sessions in the middle of a test; that test has not failed."""
-        try:
-            now = await self._api.session(session.session_id)
-        except ApiError:
-            return None
-        if now.status in (None, "running"):
-            return None
-        return f"The BrowserStack session had ended before this job did: {now.reason or now.status}."
+    async def ended(self, batch: Batch, job: BatchJob, verdict: str) -> None:
+        if held := self._held_by(batch):
+            held.ended += 1
+            held.failed += verdict != "completed"
+            await self._annotate(batch, f"{job.test_path}: {verdict}")
 
     async def _annotate(self, batch: Batch, text: str) -> None:
         held = self._held_by(batch)
@@ -219,14 +208,20 @@ class BrowserStackParallels:
         return []
 
     async def probe(self, device: str) -> str | None:
+        """With a session: whether that still runs, for limits of the cloud end it in the middle of a test, which then
+        has not failed. An API that does not answer says nothing about it. Without: whether there is a cloud."""
+        session = next((held.session for held in self._open.values() if held.batch.device == device), None)
         try:
             async with asyncio.timeout(PROBE_S):
-                await self._api.plan()
-        except ApiError as error:
-            return str(error)
-        except TimeoutError:
-            return "BrowserStack does not answer."
-        return None
+                if session is None:
+                    await self._api.plan()
+                    return None
+                now = await self._api.session(session.session_id)
+        except (ApiError, TimeoutError) as error:
+            return None if session else str(error) or "BrowserStack does not answer."
+        if now.status in (None, "running"):
+            return None
+        return f"The BrowserStack session has ended: {now.reason or now.status}."
 
     async def close(self) -> None:
         for left in list(self._open.values()):
