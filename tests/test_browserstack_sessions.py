@@ -268,7 +268,7 @@ def test_the_stand_in_opens_sessions_at_another_webdriver_server_on_the_uploaded
         async def work(worker: Here, batch: Any, session: Any, remote: Session) -> None:
             (asked,) = appium.asked("POST", "/session")
             wanted = asked.body["capabilities"]["alwaysMatch"]
-            assert Path(wanted["appium:app"]).read_text() == "shop 1.0"
+            assert await asyncio.to_thread(Path(wanted["appium:app"]).read_text) == "shop 1.0"
             assert "bstack:options" not in wanted
             assert session.capabilities == {"appium:appPackage": "com.example.other"}
             driver = WebDriver(session.url, session.auth)
