@@ -62,7 +62,7 @@ class StandIn:
             def answer(self) -> None:
                 stand_in._answer(self)
 
-            do_GET = do_POST = answer  # noqa: N815
+            do_GET = do_POST = do_DELETE = answer  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 pass

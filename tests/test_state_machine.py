@@ -123,7 +123,7 @@ class Calls(RuleBasedStateMachine):
                 self.attempt("start_job", lease=lease, job_id=job_id)
             self.attempt("finish_job", lease=lease, job_id=job_id, status=outcome[0], failure_kind=outcome[1])
 
-    @called(pick=PICK, reason=st.sampled_from(["done", "done", "drained", "unprepared"]))
+    @called(pick=PICK, reason=st.sampled_from(["done", "done", "drained", "busy", "unprepared"]))
     def release(self, pick: int, reason: str) -> None:
         self.attempt("release_batch", lease=self.lease(pick)[0], reason=reason)
 

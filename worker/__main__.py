@@ -82,9 +82,13 @@ def work(
     labels = pairs(label or [], "--label")
     options = Options(name, kind, lease, max_jobs, 0 if burst else max_idle)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
+    db = sql.open_pool(url, size=max(2, min(10, devices)))
+    engine = Engine(db)
     try:
         driver = backends.load(
-            backend, backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"))
+            backend,
+            backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine),
         )
         runner = executors.load(executor, executors.Options(project.resolve(), driver, settings(setting, "--setting")))
     except ConfigError as error:
@@ -94,7 +98,10 @@ def work(
         logging.getLogger("worker").warning("simulated: no test is really run, the names of the files decide")
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     try:
-        asyncio.run(serve(url, listen_url, runner, driver, options))
+        asyncio.run(serve(url, db, engine, listen_url, runner, driver, options))
+    except ConfigError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(USAGE)
     except (UnusableDatabase, Refused) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(UNAVAILABLE)
@@ -102,21 +109,23 @@ def work(
 
 async def serve(
     url: str,
+    db: sql.Database,
+    engine: Engine,
     listen_url: str | None,
     executor: executors.Executor,
     backend: backends.Backend,
     options: Options,
 ) -> None:
     await require(url)
-    async with sql.open_pool(url, size=10) as db:
-        worker = Worker(Engine(db), executor, backend, options)
+    async with db:
+        worker = Worker(engine, executor, backend, options)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.drain)
-        refused: list[Refused] = []
+        refused: list[Refused | ConfigError] = []
         try:
             await worker.run(listen_url)
-        except* Refused as group:
+        except* (Refused, ConfigError) as group:
             refused = leaves(group)
         finally:
             await backend.close()
@@ -124,9 +133,9 @@ async def serve(
             raise refused[0]
 
 
-def leaves(group: BaseExceptionGroup[Refused]) -> list[Refused]:
+def leaves(group: BaseExceptionGroup[Refused | ConfigError]) -> list[Refused | ConfigError]:
     """The errors themselves, without the nesting of the task groups they went through."""
-    found: list[Refused] = []
+    found: list[Refused | ConfigError] = []
     for error in group.exceptions:
         found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found

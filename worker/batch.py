@@ -57,8 +57,9 @@ class File(Struct, frozen=True):
 class PrepareError(Exception):
     """The batch cannot be run here; its message is for people.
 
-    `blame` decides what follows: `device` and `provider` are losses, the jobs go elsewhere; `app` is a build that no
-    device will take, its jobs fail; `config` is a worker that cannot do this kind of work.
+    `blame` decides what follows: `device` is a loss, the jobs go elsewhere; `provider` has no room or is down, the jobs
+    wait and lose nothing; `app` is a build that no device will take, its jobs fail; `config` is a worker that cannot do
+    this kind of work.
     """
 
     def __init__(self, message: str, blame: Blame = "device") -> None:

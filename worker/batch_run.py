@@ -9,9 +9,11 @@ import logging
 from contextlib import aclosing
 from typing import Literal
 
+import msgspec
+
 from worker.batch import Batch, BatchJob, PrepareError
-from worker.devices import Backend
-from worker.engine import Engine, LeaseLost
+from worker.devices import Backend, Recorder
+from worker.engine import Engine, LeaseLost, Reason
 from worker.executors import Executor, Finished, Log, Prepared, Started
 
 log = logging.getLogger("worker")
@@ -29,10 +31,15 @@ PREPARE_LIMIT_S = 900
 class BatchRun:
     """The state of a batch while it runs. `run` does it; the other methods are called from outside meanwhile."""
 
-    def __init__(self, engine: Engine, executor: Executor, backend: Backend, batch: Batch) -> None:
+    def __init__(
+        self, engine: Engine, executor: Executor, backend: Backend, batch: Batch, max_s: float | None = None
+    ) -> None:
+        """`max_s`: after so long the device is no longer good for this batch, and what has not started goes back."""
         self._engine = engine
         self._executor = executor
         self._backend = backend
+        self._recorder = backend if isinstance(backend, Recorder) else None
+        self._max_s = max_s
         self.batch = batch
         self._left = {job.job_id: job for job in batch.jobs}
         self._current: BatchJob | None = None
@@ -79,28 +86,36 @@ class BatchRun:
 
     async def run(self) -> bool:
         """Whether the device was able to do its work."""
-        unable: str | None = None
+        over = asyncio.get_running_loop().call_later(self._max_s, self.drain) if self._max_s else None
+        unable: PrepareError | None = None
         try:
             try:
                 if prepared := await self._prepare_unless_abandoned():
-                    try:
-                        await self._run_jobs(prepared)
-                    finally:
-                        await self._executor.cleanup(prepared, failed=bool(self._left))
+                    await self._run_prepared(prepared)
             except PrepareError as error:
                 log.warning("batch %s: %s", self.batch.lease, error)
-                unable = str(error)
+                unable = error
             if unable and len(self._left) == len(self.batch.jobs):
-                await self._engine.release(self.batch.lease, "unprepared", unable)
+                reason: Reason = "busy" if unable.blame == "provider" else "unprepared"
+                await self._engine.release(self.batch.lease, reason, str(unable))
             else:
                 await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
         except LeaseLost as error:
             log.warning("batch %s: %s", self.batch.lease, error)
-<<<<<<< HEAD
-        return unable is None
-=======
-        return self._device_lost is None
->>>>>>> adb
+        finally:
+            if over:
+                over.cancel()
+        return unable is None and self._device_lost is None
+
+    async def _run_prepared(self, prepared: Prepared) -> None:
+        try:
+            if prepared.session_id:
+                await self._engine.record_session(self.batch.lease, prepared.session_id, None)
+            await self._run_jobs(prepared)
+        finally:
+            await self._executor.cleanup(prepared, failed=bool(self._left))
+        if prepared.video_url:
+            await self._engine.record_session(self.batch.lease, prepared.session_id, prepared.video_url)
 
     async def _prepare_unless_abandoned(self) -> Prepared | None:
         self._preparing = asyncio.create_task(self._prepare())
@@ -190,15 +205,19 @@ class BatchRun:
         if await self._engine.start(self.batch.lease, job.job_id):
             self._current, self._printed = job, ""
             self._limit(job.timeout_s)
+            if self._recorder:
+                await self._recorder.begins(self.batch, job)
         else:
             del self._left[job.job_id]
             self._interrupt("skip")
 
     async def _finish(self, result: Finished) -> None:
         self._limit(None)
+        if self._recorder:
+            await self._recorder.ended(self.batch, self._left[result.job_id], result.failure_kind or result.status)
         status = await self._engine.finish(self.batch.lease, result, self._printed)
         log.info("job %s: %s%s", result.job_id, status, f" ({result.failure_kind})" if result.failure_kind else "")
-        self._left.pop(result.job_id, None)
+        del self._left[result.job_id]
         self._current, self._printed = None, ""
 
     async def _settle_current(self, outcome: object) -> None:

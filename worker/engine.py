@@ -14,11 +14,12 @@ import sql
 from qgjob.models import Decision, FailureKind, Heartbeat, Recorded, Target
 from qgjob.problems import status_of
 from worker.batch import Batch
+from worker.devices import Upload
 from worker.executors import Finished
 
 log = logging.getLogger("worker")
 Answer = TypeVar("Answer")
-Reason = Literal["done", "drained", "unprepared"]
+Reason = Literal["done", "drained", "busy", "unprepared"]
 
 
 class LeaseLost(Exception):
@@ -39,6 +40,14 @@ class WorkerId(Struct):
 
 class DeviceId(Struct):
     device_id: int
+
+
+class OpenSessions(Struct):
+    leases: list[int]
+
+
+class Admission(Struct):
+    admitted: bool
 
 
 class Housekept(Struct):
@@ -83,15 +92,26 @@ class Engine:
             )
         )
 
-    async def claim(self, device_id: int, max_jobs: int) -> Batch | None:
+    async def claim(self, device_id: int, max_jobs: int, max_s: float | None = None) -> Batch | None:
         return await self._until_answered(
             lambda: sql.optional(
-                self._db, Batch, "claim_batch", worker_id=self.worker_id, device_id=device_id, max_jobs=max_jobs
+                self._db,
+                Batch,
+                "claim_batch",
+                worker_id=self.worker_id,
+                device_id=device_id,
+                max_jobs=max_jobs,
+                max_s=max_s,
             )
         )
 
     async def record_install(self, lease: int) -> None:
         await self._until_answered(lambda: sql.call(self._db, "record_install", lease=lease))
+
+    async def record_session(self, lease: int, session_id: str | None, video_url: str | None) -> None:
+        await self._until_answered(
+            lambda: sql.call(self._db, "record_session", lease=lease, session_id=session_id, video_url=video_url)
+        )
 
     async def start(self, lease: int, job_id: int) -> bool:
         """Whether to run it; if not, it was cancelled."""
@@ -148,6 +168,56 @@ class Engine:
         """Whether there is more to do at once."""
         done = await self._until_answered(lambda: sql.one(self._db, Housekept, "housekeep"))
         return done.submitted > 0
+
+    async def find_upload(self, provider: str, account: str, sha256: str) -> Upload:
+        return await self._until_answered(
+            lambda: sql.one(
+                self._db,
+                Upload,
+                "find_upload",
+                worker_id=self.worker_id,
+                provider=provider,
+                account=account,
+                sha256=sha256,
+            )
+        )
+
+    async def record_upload(self, provider: str, account: str, sha256: str, url: str) -> None:
+        await self._until_answered(
+            lambda: sql.call(self._db, "record_upload", provider=provider, account=account, sha256=sha256, url=url)
+        )
+
+    async def forget_upload(self, provider: str, account: str, sha256: str, url: str | None = None) -> None:
+        await self._until_answered(
+            lambda: sql.call(
+                self._db,
+                "forget_upload",
+                worker_id=self.worker_id,
+                provider=provider,
+                account=account,
+                sha256=sha256,
+                url=url,
+            )
+        )
+
+    async def list_sessions(self, account: str) -> list[int]:
+        listed = await self._until_answered(lambda: sql.one(self._db, OpenSessions, "list_sessions", account=account))
+        return listed.leases
+
+    async def admit_session(self, lease: int, account: str, allowed: int, running: int, known: list[int]) -> bool:
+        answer = await self._until_answered(
+            lambda: sql.one(
+                self._db,
+                Admission,
+                "admit_session",
+                lease=lease,
+                account=account,
+                allowed=allowed,
+                running=running,
+                known=known,
+            )
+        )
+        return answer.admitted
 
     async def end(self) -> None:
         await self._until_answered(lambda: sql.call(self._db, "end_worker", worker_id=self.worker_id))

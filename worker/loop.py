@@ -149,7 +149,7 @@ class Worker:
             batch = None
             if not failures or await self._can_work(drive):
                 # Twice, for the first claim that finds nothing is what asks for hints: a submission may slip in before.
-                batch = await self._claim(device_id) or await self._claim(device_id)
+                batch = await self._claim(device_id, drive.device) or await self._claim(device_id, drive.device)
             if batch is None:
                 idle_s = loop.time() - idle_since
                 if self._options.max_idle_s is not None and idle_s >= self._options.max_idle_s:
@@ -188,9 +188,9 @@ class Worker:
                 await self._wait(self._hint, 1)
         return None
 
-    async def _claim(self, device_id: int) -> BatchRun | None:
-        batch = await self._engine.claim(device_id, self._options.max_jobs)
-        return BatchRun(self._engine, self._executor, self._backend, batch) if batch else None
+    async def _claim(self, device_id: int, device: DeviceSpec) -> BatchRun | None:
+        batch = await self._engine.claim(device_id, self._options.max_jobs, device.max_batch_s)
+        return BatchRun(self._engine, self._executor, self._backend, batch, device.max_batch_s) if batch else None
 
     async def _run_batch(self, run: BatchRun) -> bool:
         batch = run.batch

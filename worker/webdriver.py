@@ -11,11 +11,13 @@ ASK_S = 15.0  # a session that does not answer in this time hangs
 
 
 class WebDriverError(Exception):
-    """`code` is the protocol's, such as `session not created`, or `unreachable` where there was no answer."""
+    """`code` is the protocol's, such as `session not created`, or `unreachable` where no WebDriver answered; `status`
+    that of HTTP, where anything answered."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.status = status
 
 
 class WebDriver:
@@ -65,7 +67,18 @@ class WebDriver:
         try:
             value = response.json()["value"]
         except (ValueError, KeyError, TypeError):
-            raise WebDriverError("unreachable", f"No WebDriver answered, but HTTP {response.status_code}.") from None
+            status = response.status_code
+            raise WebDriverError("unreachable", f"No WebDriver answered, but HTTP {status}.", status) from None
         if response.is_error:
-            raise WebDriverError(str(value.get("error", "unknown error")), str(value.get("message", "")).strip())
+            # Some hubs still speak the older protocol, in which an error may be text.
+            said: dict[str, Any] = value if hasattr(value, "get") else {"message": value}
+            code, message = said.get("error", "unknown error"), said.get("message", "")
+            raise WebDriverError(str(code), redacted(str(message), self.auth).strip(), response.status_code)
         return value
+
+
+def redacted(text: str, auth: tuple[str, str] | None) -> str:
+    """What somebody else's server says, without the credentials that it may repeat."""
+    for secret in auth or ():
+        text = text.replace(secret, "***")
+    return text

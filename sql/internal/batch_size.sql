@@ -1,17 +1,22 @@
 -- How many jobs a device takes at once: the longest first, together about half of its share of what is left, if every
 -- device that would be worth its install came to help. So big groups are taken in few claims and the last jobs one by one,
 -- and no device sits on work that another could do.
-create or replace function qgjob.batch_size(p_group qgjob.job_group, p_max_jobs integer) returns integer
-language plpgsql volatile as $$
+-- A device that is wiped after each batch pays for every claim, so it takes its whole share, of what the devices that may
+-- still come would take; an idle one takes back what is too much. p_max_s: more work than that does not fit in a session.
+drop function if exists qgjob.batch_size(qgjob.job_group, integer);
+create or replace function qgjob.batch_size(p_group qgjob.job_group, p_max_jobs integer, p_max_s double precision)
+returns integer language plpgsql volatile as $$
 declare
   v_remaining_s double precision := qgjob.remaining_s(p_group.group_id);
+  v_worth double precision := v_remaining_s / greatest(1, qgjob.install_s(p_group.org_id, p_group.target));
   v_helpers double precision;
   v_share_s double precision;
 begin
   select count(*) into v_helpers
   from qgjob.device where target = p_group.target and worker_id is not null and labels @> p_group.selector;
-  v_helpers := least(v_helpers, v_remaining_s / greatest(1, qgjob.install_s(p_group.org_id, p_group.target)));
-  v_share_s := v_remaining_s / (2 * greatest(1, p_group.devices + 1, v_helpers));
+  v_share_s := case when qgjob.is_wiped(p_group.target)
+    then v_remaining_s / greatest(1, least(v_helpers - p_group.devices, v_worth))
+    else v_remaining_s / (2 * greatest(1, p_group.devices + 1, least(v_helpers, v_worth))) end;
   return greatest(1, (
     select count(*)
     from (
@@ -21,5 +26,5 @@ begin
         order by priority desc, failed_before desc, predicted_s desc, job_id limit p_max_jobs
       ) as first
     ) as taken
-    where until_s <= v_share_s));
+    where until_s <= least(v_share_s, p_max_s)));
 end $$;

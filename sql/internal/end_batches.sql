@@ -1,5 +1,6 @@
 -- End live batches and give their unfinished jobs back to their groups at once. Those that have ended already stay so.
 --   done, drained        the worker gives back what it did not finish: no attempt is counted
+--   busy                 a device cloud has no room, or is down: nobody's fault, no attempt is counted either
 --   unprepared           the build could not be installed or the session not opened: a loss for every job of the batch
 --   expired, replaced    the worker was lost: a loss for the job that was running
 -- A loss is an attempt that ended as failed/infrastructure. Three are taken up again, the fourth ends the job.
@@ -26,10 +27,9 @@ begin
     return;
   end if;
   update qgjob.batch set ended_at = v_now, end_reason = p_reason where batch_id = any (v_batches);
-  if p_reason in ('unprepared', 'expired', 'replaced') then
-    update qgjob.device set installed_build = null, installed_at = null
-    where device_id in (select device_id from qgjob.batch where batch_id = any (v_batches));
-  end if;
+  update qgjob.device set installed_build = null, installed_at = null
+  where device_id in (select device_id from qgjob.batch where batch_id = any (v_batches))
+    and (p_reason in ('unprepared', 'expired', 'replaced') or qgjob.is_wiped(target)) and installed_build is not null;
 
   v_jobs := array(select job_id from qgjob.job where batch_id = any (v_batches) order by job_id for no key update);
 

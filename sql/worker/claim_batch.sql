@@ -3,10 +3,12 @@
 --
 -- It also ends the device's last batch, if all its jobs are done. A claim whose answer was lost may be repeated: a live
 -- batch of which nothing was started is handed out again.
+-- p_max_s: the device is good for so many seconds at a time; no more work than that, by prediction, and one job at least.
 -- Order of locks: devices, batches, jobs (skipping locked ones), lanes (see choose_group), groups.
 drop function if exists qgjob.claim_batch(bigint, bigint, integer);
-create or replace function qgjob.claim_batch(p_worker_id bigint, p_device_id bigint, p_max_jobs integer default 20)
-returns table (
+create or replace function qgjob.claim_batch(
+  p_worker_id bigint, p_device_id bigint, p_max_jobs integer default 20, p_max_s double precision default null
+) returns table (
   lease bigint, epoch bigint, org_id text, app_version_id text, target text, selector jsonb, reset text, build text,
   install boolean, device text, lease_s integer, jobs jsonb, artifact jsonb
 ) language plpgsql volatile
@@ -59,7 +61,7 @@ begin
     v_jobs := array(
       select job_id from qgjob.job where group_id = v_group.group_id and status = 'pending'
       order by priority desc, failed_before desc, predicted_s desc, job_id
-      limit qgjob.batch_size(v_group, p_max_jobs)
+      limit qgjob.batch_size(v_group, p_max_jobs, p_max_s)
       for no key update skip locked);
     exit when cardinality(v_jobs) > 0;
     perform qgjob.lower_head(v_group.group_id);

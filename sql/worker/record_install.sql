@@ -1,4 +1,5 @@
--- The build is on the device, and that was verified. May be repeated; the first time tells how long installing takes.
+-- The build is on the device, and that was verified. May be repeated; the first time tells how long installing takes,
+-- except where it is the session that installs (see record_session).
 create or replace function qgjob.record_install(p_lease bigint) returns void language plpgsql volatile
 set enable_seqscan = off as $$
 declare
@@ -17,8 +18,7 @@ begin
   select * into v_group from qgjob.job_group where group_id = v_batch.group_id;
   update qgjob.batch set installed_at = v_now where batch_id = p_lease;
   update qgjob.device set installed_build = v_group.build, installed_at = v_now where device_id = v_batch.device_id;
-
-  insert into qgjob.install_timing as known (org_id, target, mean_s)
-  values (v_group.org_id, v_group.target, extract(epoch from v_now - v_batch.claimed_at))
-  on conflict (org_id, target) do update set mean_s = known.mean_s + 0.3 * (excluded.mean_s - known.mean_s);
+  if not qgjob.is_wiped(v_group.target) then
+    perform qgjob.learn_install(p_lease);
+  end if;
 end $$;

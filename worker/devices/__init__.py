@@ -9,34 +9,58 @@ options: `reset` between two jobs, `open_session` and `close_session` where test
 from collections.abc import AsyncGenerator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 from msgspec import Struct, field
 
 from qgjob.models import Target
-from worker.batch import Batch, File
+from worker.batch import Batch, BatchJob, File
 from worker.config import ConfigError
 
 Settings = TypeVar("Settings", bound=Struct)
 
 
 class DeviceSpec(Struct, frozen=True):
-    """A device to work with. `labels` are what selectors name; adb adds platform, model and release by itself."""
+    """A device to work with. `labels` are what selectors name; adb adds platform, model and release by itself.
+    `max_batch_s`: for how long it can work on one batch; what has not begun by then goes back."""
 
     name: str
     target: Target
     labels: dict[str, str]
+    max_batch_s: float | None = None
 
 
 class Session(Struct, frozen=True):
-    """An open WebDriver session. `url`: of the server, up to `/session`; `auth`: (user, key) for HTTP basic."""
+    """An open WebDriver session. `url`: of the server, up to `/session`; `auth`: (user, key) for HTTP basic, which is
+    for the process that attaches to the session and for nothing that is kept."""
 
     url: str
     session_id: str
     capabilities: dict[str, Any]
     app_id: str | None
     auth: tuple[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Session(url={self.url!r}, session_id={self.session_id!r})"
+
+
+class Upload(Struct):
+    """Where a provider keeps a content; without a URL, whether the caller is the one to upload it."""
+
+    url: str | None
+    yours: bool
+
+
+class Ledger(Protocol):
+    """What all workers on one account of a provider must know of each other; PostgreSQL keeps it. `account` is a hash.
+    The rules are in the functions of the same names under sql/worker/."""
+
+    async def find_upload(self, provider: str, account: str, sha256: str) -> Upload: ...
+    async def record_upload(self, provider: str, account: str, sha256: str, url: str) -> None: ...
+    async def forget_upload(self, provider: str, account: str, sha256: str, url: str | None = None) -> None: ...
+    async def list_sessions(self, account: str) -> list[int]: ...
+    async def admit_session(self, lease: int, account: str, allowed: int, running: int, known: list[int]) -> bool: ...
 
 
 class Backend(Protocol):
@@ -86,6 +110,19 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Recorder(Protocol):
+    """A backend whose sessions are recorded and watched by somebody else: it is told what happens in them."""
+
+    async def begins(self, batch: Batch, job: BatchJob) -> None:
+        """The job runs in the batch's session from now on. Never raises."""
+        ...
+
+    async def ended(self, batch: Batch, job: BatchJob, verdict: str) -> None:
+        """The job has this verdict: completed, or a kind of failure. Never raises."""
+        ...
+
+
 class Options(Struct, frozen=True):
     """What `python -m worker` hands to the backend it starts. `name`, `devices` and `labels` are its own flags."""
 
@@ -94,6 +131,7 @@ class Options(Struct, frozen=True):
     devices: int = 1
     labels: dict[str, str] = field(default_factory=dict[str, str])
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    ledger: Ledger | None = None
 
     def settings_as(self, shape: type[Settings]) -> Settings:
         """Raises ConfigError."""

@@ -85,14 +85,16 @@ class AppWrightExecutor:
         self, prepared: Prepared, jobs: Sequence[BatchJob], stop: asyncio.Event
     ) -> AsyncGenerator[Event, None]:
         place: Place = prepared.handle
+        environment = self._backend.environment(prepared.batch)
         if place.attachment is None:
-            async for event in self._run_as_is(Run(prepared.batch, place.folder, apart=True), jobs, stop):
+            async for event in self._run_as_is(Run(prepared.batch, place.folder, environment, apart=True), jobs, stop):
                 yield event
             return
         # What stopped a spec before, its time limit for instance, may have left the session hanging.
         if why := await place.attachment.check():
             raise PrepareError(f"The session was lost: {why}.")
-        attached = Run(prepared.batch, place.folder, place.attachment.environment(), appwright_project.ATTACH)
+        environment |= place.attachment.environment()
+        attached = Run(prepared.batch, place.folder, environment, appwright_project.ATTACH)
         async with contextlib.aclosing(self._run_attached(place.attachment, attached, jobs, stop)) as events:
             async for event in events:
                 yield event

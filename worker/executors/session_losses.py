@@ -39,4 +39,4 @@ async def lost(session: Session, batch: Batch, backend: Backend, said: str = "")
         if error.code == "unreachable":
             return f"the server of the session does not answer ({error})"
         return meaning_of(f"{error.code}: {error}") or f"the session answers {error.code}: {error}"
-    return await backend.probe(batch.device)
+    return await backend.lost(batch.device)

@@ -1,0 +1,7 @@
+-- A build has just become usable on the batch's device: keep how long that took since the device was claimed.
+create or replace function qgjob.learn_install(p_batch_id bigint) returns void language sql volatile as $$
+  insert into qgjob.install_timing as known (org_id, target, mean_s)
+  select job_group.org_id, job_group.target, extract(epoch from qgjob.now() - batch.claimed_at)
+  from qgjob.batch join qgjob.job_group using (group_id) where batch_id = p_batch_id
+  on conflict (org_id, target) do update set mean_s = known.mean_s + 0.3 * (excluded.mean_s - known.mean_s)
+$$;
