@@ -4,9 +4,14 @@
 --   failed, test | timeout     final unless the job still has retries
 --   failed, infrastructure     taken up again three times
 --   cancelled                  the worker stopped it because that was requested
+--
+-- p_files: what it left in the object store, [{name, content_type, size, key}]. p_reset_s and p_upload_s: the parts of the
+-- attempt that went into resetting the app and into storing files. p_video_offset_s: where it begins in its batch's video.
+drop function if exists qgjob.finish_job(bigint, bigint, text, text, text, jsonb, text);
 create or replace function qgjob.finish_job(
   p_lease bigint, p_job_id bigint, p_status text, p_failure_kind text default null, p_message text default null,
-  p_tests jsonb default '[]', p_log text default ''
+  p_tests jsonb default '[]', p_log text default '', p_files jsonb default '[]', p_reset_s real default null,
+  p_upload_s real default null, p_video_offset_s real default null
 ) returns table (status text, recorded boolean) language plpgsql volatile as $$
 #variable_conflict use_column
 declare
@@ -51,9 +56,11 @@ begin
     else 'failed' end;
 
   insert into qgjob.attempt
-    (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, started_at, ended_at)
+    (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, files, reset_s, upload_s,
+    video_offset_s, started_at, ended_at)
   values (p_job_id, v_job.attempts + 1, v_job.org_id, p_lease, p_status, p_failure_kind,
-    left(p_message, c_message_length), p_tests, right(p_log, c_log_length), v_job.started_at, v_now);
+    left(p_message, c_message_length), p_tests, right(p_log, c_log_length), p_files, p_reset_s, p_upload_s,
+    p_video_offset_s, v_job.started_at, v_now);
 
   update qgjob.job set
     status = v_next, version = version + 1, batch_id = null, attempts = attempts + 1,
@@ -68,7 +75,7 @@ begin
   where job_id = p_job_id;
 
   if p_failure_kind is distinct from 'infrastructure' and p_status <> 'cancelled' then
-    perform qgjob.learn_test(v_job, p_status = 'failed', extract(epoch from v_now - v_job.started_at));
+    perform qgjob.learn_test(v_job, p_status = 'failed', extract(epoch from v_now - v_job.started_at) - coalesce(p_upload_s, 0));
   end if;
   if v_next = 'pending' then
     perform qgjob.raise_heads(array[p_job_id]);

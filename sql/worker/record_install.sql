@@ -15,7 +15,7 @@ begin
   end if;
   select * into v_group from qgjob.job_group where group_id = v_batch.group_id;
   update qgjob.batch set installed_at = v_now where batch_id = p_lease;
-  update qgjob.device set installed_build = v_group.build, installed_at = v_now where device_id = v_batch.device_id;
+  update qgjob.device set installed_build = coalesce(v_batch.build, v_group.build), installed_at = v_now where device_id = v_batch.device_id;
 
   insert into qgjob.install_timing as known (org_id, target, mean_s)
   values (v_group.org_id, v_group.target, extract(epoch from v_now - v_batch.claimed_at))
