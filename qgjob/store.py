@@ -10,17 +10,28 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError as BaseStoreError
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
+__all__ = [
+    "BaseStoreError",
+    "Store",
+    "StoreError",
+    "UnusableStore",
+    "attempt_key",
+    "build_key",
+    "first_line",
+    "open_store",
+]
+
 VARIABLE = "QGJOB_STORE_URL"
 Store = AzureStore | GCSStore | LocalStore | S3Store
 
 # What its calls raise. Builtin errors such as FileNotFoundError stand for some answers of the store.
-StoreError = (BaseError, OSError)
+StoreError = (BaseStoreError, OSError)
 
 # How often to ask again, and how long, before a store counts as gone: somebody waits for the answer.
 RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
@@ -37,7 +48,7 @@ def default_url(environment: Mapping[str, str]) -> str:
 
 
 def open_store(environment: Mapping[str, str] = os.environ) -> Store:
-    """The store that QGJOB_STORE_URL names. Credentials of clouds come from their own variables. Raises UnusableStore."""
+    """The store that QGJOB_STORE_URL names; clouds have their own variables for credentials. Raises UnusableStore."""
     url = environment.get(VARIABLE) or default_url(environment)
     try:
         match url.partition("://")[0]:

@@ -38,7 +38,13 @@ class Services:
             name,
             [sys.executable, "-m", *argv],
             log=self._folder / f"{name}.log",
-            env=os.environ | {"QGJOB_DATABASE_URL": self.database_url} | environment,
+            env=os.environ
+            | {
+                "QGJOB_DATABASE_URL": self.database_url,
+                "QGJOB_STORE_URL": (self._folder / "store").as_uri(),
+                "QGJOB_CACHE_DIR": str(self._folder / "cache"),
+            }
+            | environment,
             cwd=CHECKOUT,
         )
         self._stack.callback(child.stop, (signal.SIGTERM, 10))

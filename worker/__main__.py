@@ -14,9 +14,11 @@ import typer
 
 import sql
 from qgjob.models import Target
+from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require
+from worker import attachments, executors
 from worker import devices as backends
-from worker import executors
+from worker.batch_run import Files
 from worker.config import ConfigError
 from worker.engine import Engine, Refused
 from worker.loop import Options, Worker
@@ -85,14 +87,15 @@ def work(
             backend, backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"))
         )
         runner = executors.load(executor, executors.Options(project.resolve(), driver, settings(setting, "--setting")))
-    except ConfigError as error:
+        files = Files(open_store(), attachments.limits())
+    except (ConfigError, UnusableStore) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
     if executor == "simulated":
         logging.getLogger("worker").warning("simulated: no test is really run, the names of the files decide")
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     try:
-        asyncio.run(serve(url, listen_url, runner, driver, options))
+        asyncio.run(serve(url, listen_url, runner, driver, options, files))
     except (UnusableDatabase, Refused) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(UNAVAILABLE)
@@ -104,11 +107,12 @@ async def serve(
     executor: executors.Executor,
     backend: backends.Backend,
     options: Options,
+    files: Files,
 ) -> None:
     await require(url)
     specs = await anext(backend.watch())
     async with sql.open_pool(url, size=max(2, min(10, len(specs)))) as db:
-        worker = Worker(Engine(db), executor, backend, specs, options)
+        worker = Worker(Engine(db), executor, backend, specs, options, files)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.drain)

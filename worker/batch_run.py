@@ -8,10 +8,15 @@ import logging
 from contextlib import aclosing
 from typing import Literal
 
+from msgspec import Struct
+
+from qgjob.store import Store
+from worker import attachments
 from worker.batch import Batch, BatchJob, PrepareError
 from worker.devices import Backend
-from worker.engine import Engine, LeaseLost
+from worker.engine import Engine, LeaseLost, Refused
 from worker.executors import Executor, Finished, Log, Prepared, Started
+from worker.live_log import LiveLog
 
 log = logging.getLogger("worker")
 Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease"]
@@ -20,22 +25,32 @@ Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease"]
 STOP_GRACE_S = 30
 # How often an executor may end without a verdict on any job before that is held against the jobs.
 FRUITLESS_ENDS = 3
-LOG_LENGTH = 65_536
 # Installing and opening a session together; what takes longer hangs.
 PREPARE_LIMIT_S = 900
+
+
+class Files(Struct, frozen=True):
+    """Where files of attempts go, and how many."""
+
+    store: Store
+    limits: attachments.Limits
 
 
 class BatchRun:
     """The state of a batch while it runs. `run` does it; the other methods are called from outside meanwhile."""
 
-    def __init__(self, engine: Engine, executor: Executor, backend: Backend, batch: Batch) -> None:
+    def __init__(self, engine: Engine, executor: Executor, backend: Backend, batch: Batch, files: Files) -> None:
         self._engine = engine
         self._executor = executor
         self._backend = backend
+        self._files = files
         self.batch = batch
         self._left = {job.job_id: job for job in batch.jobs}
         self._current: BatchJob | None = None
-        self._printed = ""
+        self._since = 0.0
+        self._log = LiveLog(engine, batch.lease)
+        self._recording: set[asyncio.Task[None]] = set()
+        self._hurry = asyncio.Event()
         self._stop = asyncio.Event()
         self._interruption: Interruption | None = None
         self._time_limit: asyncio.TimerHandle | None = None
@@ -57,6 +72,8 @@ class BatchRun:
     def drain(self, *, at_once: bool = False) -> None:
         """Give back what has not started; at once: what has started, too."""
         self._draining = True
+        if at_once:
+            self._hurry.set()
         if at_once or self._current is None:
             self._interrupt("drain")
             self.abandon()
@@ -65,6 +82,11 @@ class BatchRun:
         """Stop the running job if it is one of these."""
         if self._current and self._current.job_id in job_ids:
             self._interrupt("cancelled")
+
+    def watch(self, job_id: int) -> None:
+        """Somebody watches this job, which may be another batch's."""
+        if job_id in self._left:
+            self._log.watch(job_id)
 
     async def run(self) -> bool:
         """Whether the device was able to do its work."""
@@ -80,9 +102,15 @@ class BatchRun:
                     await self._run_jobs(prepared)
                 finally:
                     await self._executor.cleanup(prepared, failed=bool(self._left))
+            await asyncio.gather(*self._recording)
             await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
         except LeaseLost as error:
             log.warning("batch %s: %s", self.batch.lease, error)
+        finally:
+            for task in self._recording:
+                task.cancel()
+            await asyncio.gather(*self._recording, return_exceptions=True)
+            await self._log.close()
         return True
 
     async def _prepare_unless_abandoned(self) -> Prepared | None:
@@ -146,7 +174,7 @@ class BatchRun:
                     case Started(job_id) if job_id in self._left:
                         await self._start(self._left[job_id])
                     case Log(job_id, text) if self._current and job_id == self._current.job_id:
-                        self._printed = (self._printed + text)[-LOG_LENGTH:]
+                        self._log.add(text)
                     case Finished(job_id) if job_id in self._left and not self._interruption:
                         if self._current is None or self._current.job_id != job_id:
                             await self._start(self._left[job_id])
@@ -161,18 +189,56 @@ class BatchRun:
         if self._interruption:
             return
         if await self._engine.start(self.batch.lease, job.job_id):
-            self._current, self._printed = job, ""
+            self._current, self._since = job, asyncio.get_running_loop().time()
+            self._log.begin(job.job_id)
             self._limit(job.timeout_s)
         else:
             del self._left[job.job_id]
             self._interrupt("skip")
 
     async def _finish(self, result: Finished) -> None:
+        """The next job may start as soon as this one's files are kept; storing them can take longer."""
         self._limit(None)
-        status = await self._engine.finish(self.batch.lease, result, self._printed)
+        job = self._left[result.job_id]
+        kept = await self._keep(result)
+        del self._left[job.job_id]
+        self._current, printed = None, self._log.end()
+        if kept is None:
+            await self._record(result, printed, None)
+        else:
+            self._recording.add(asyncio.create_task(self._store_and_record(job, result, printed, kept)))
+
+    async def _keep(self, result: Finished) -> attachments.Kept | None:
+        """None: there is nothing to store and nothing to say."""
+        failed = result.status == "failed"
+        if not result.files and not failed:
+            return None
+        try:
+            kept = await attachments.keep(result.files, self._files.limits)
+        except OSError as error:
+            self._log.add(f"\n[qgjob] the files of this attempt were not kept: {error.strerror}\n")
+            return None
+        if failed:
+            since_s = asyncio.get_running_loop().time() - self._since
+            await attachments.evidence(self._backend, self.batch, since_s, kept, self._files.limits)
+        if kept.files or kept.notes:
+            return kept
+        await attachments.discard(kept)
+        return None
+
+    async def _store_and_record(self, job: BatchJob, result: Finished, printed: str, kept: attachments.Kept) -> None:
+        try:
+            stored = await attachments.store(kept, self.batch, job, self._files.store, self._hurry)
+            await self._record(result, printed + "".join(f"\n[qgjob] {note}" for note in stored.notes), stored)
+        except LeaseLost:
+            self.lose()
+            raise
+        except Refused as error:
+            log.error("job %s: its result was refused: %s", job.job_id, error)
+
+    async def _record(self, result: Finished, printed: str, stored: attachments.Stored | None) -> None:
+        status = await self._engine.finish(self.batch.lease, result, printed, stored)
         log.info("job %s: %s%s", result.job_id, status, f" ({result.failure_kind})" if result.failure_kind else "")
-        self._left.pop(result.job_id, None)
-        self._current, self._printed = None, ""
 
     async def _settle_current(self, outcome: object) -> None:
         """The executor has ended while a job was running: say why, unless the job goes back to its group."""
@@ -180,7 +246,7 @@ class BatchRun:
         if job is None or self._interruption == "drain":
             return
         if self._interruption == "cancelled":
-            await self._engine.cancelled(self.batch.lease, job.job_id, self._printed)
+            await self._engine.cancelled(self.batch.lease, job.job_id, self._log.end())
             del self._left[job.job_id]
             self._current = None
         elif self._interruption == "timeout":

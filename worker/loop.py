@@ -15,7 +15,7 @@ from msgspec import Struct
 import sql
 from qgjob import __version__
 from qgjob.models import Target
-from worker.batch_run import BatchRun
+from worker.batch_run import BatchRun, Files
 from worker.devices import Backend, DeviceSpec
 from worker.engine import Engine, Refused
 from worker.executors import Executor
@@ -35,13 +35,20 @@ class Options(Struct, frozen=True):
 
 class Worker:
     def __init__(
-        self, engine: Engine, executor: Executor, backend: Backend, devices: Sequence[DeviceSpec], options: Options
+        self,
+        engine: Engine,
+        executor: Executor,
+        backend: Backend,
+        devices: Sequence[DeviceSpec],
+        options: Options,
+        files: Files,
     ) -> None:
         self._engine = engine
         self._executor = executor
         self._backend = backend
         self._devices = devices
         self._options = options
+        self._files = files
         self._runs: dict[int, BatchRun] = {}
         self._hint = asyncio.Event()
         self._beat_now = asyncio.Event()
@@ -127,7 +134,7 @@ class Worker:
 
     async def _claim(self, device_id: int) -> BatchRun | None:
         batch = await self._engine.claim(device_id, self._options.max_jobs)
-        return BatchRun(self._engine, self._executor, self._backend, batch) if batch else None
+        return BatchRun(self._engine, self._executor, self._backend, batch, self._files) if batch else None
 
     async def _run_batch(self, run: BatchRun) -> bool:
         batch = run.batch
@@ -163,6 +170,11 @@ class Worker:
         woken, self._hint = self._hint, asyncio.Event()
         woken.set()
 
+    def _watch(self, payload: str) -> None:
+        if payload.isascii() and payload.isdigit():  # anybody may notify
+            for run in self._runs.values():
+                run.watch(int(payload))
+
     async def _beat(self) -> None:
         while True:
             self._beat_now.clear()
@@ -188,12 +200,14 @@ class Worker:
         targets = {device.target for device in self._devices}
         while url:
             try:
-                async with await sql.listen(url, "qgjob_work", "qgjob_worker") as connection:
+                async with await sql.listen(url, "qgjob_work", "qgjob_worker", "qgjob_log") as connection:
                     self._listening = True
                     self._wake()
                     async for notification in connection.notifies():
                         if notification.channel == "qgjob_work" and notification.payload in targets:
                             self._wake()
+                        elif notification.channel == "qgjob_log":
+                            self._watch(notification.payload)
                         elif notification.payload == str(self._engine.worker_id):
                             self._beat_now.set()
             except psycopg.Error as error:

@@ -9,8 +9,8 @@ down_revision = "0003"
 def upgrade() -> None:
     op.execute(
         """
-        -- Written for jobs that somebody watches, and lost in a crash: the whole log comes with the result. length counts
-        -- everything that the attempt has printed, log is the end of it.
+        -- Written for jobs that somebody watches, and lost in a crash: the whole log comes with the result. length
+        -- counts everything that the attempt has printed, log is the end of it.
         create unlogged table qgjob.live_log (
           job_id bigint primary key,
           batch_id bigint,
@@ -19,7 +19,7 @@ def upgrade() -> None:
           watched_until timestamptz not null
         );
 
-        -- Its group may be told of an artifact while the batch runs; what the batch puts on its device stays what it was.
+        -- A group may be told of an artifact while a batch of it runs; what the batch installs stays what it was.
         alter table qgjob.batch add column build text;
         """
     )

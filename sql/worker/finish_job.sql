@@ -10,8 +10,8 @@
 drop function if exists qgjob.finish_job(bigint, bigint, text, text, text, jsonb, text);
 create or replace function qgjob.finish_job(
   p_lease bigint, p_job_id bigint, p_status text, p_failure_kind text default null, p_message text default null,
-  p_tests jsonb default '[]', p_log text default '', p_files jsonb default '[]', p_reset_s real default null,
-  p_upload_s real default null, p_video_offset_s real default null
+  p_tests jsonb default '[]', p_log text default '', p_files jsonb default '[]', p_reset_s double precision default null, p_upload_s double precision default null,
+  p_video_offset_s double precision default null
 ) returns table (status text, recorded boolean) language plpgsql volatile as $$
 #variable_conflict use_column
 declare
