@@ -13,14 +13,15 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Struct
 
 import sql
-from api.parameters import Db, Limit
+from api.parameters import Db, Files, Limit
 from api.problems import Conflict, Missing, TooLarge, Wrong
 from qgjob.models import SUFFIXES, ArtifactAdded, Build, BuildPage, Platform
-from qgjob.store import Store, build_key
+from qgjob.store import build_key
 
 
 class Addition(Struct, forbid_unknown_fields=True):
-    """POST /builds. Without a url the content is one that the organisation has uploaded before, `size` bytes of it."""
+    """POST /builds. Without a url the content is one that the organisation has uploaded before; `size` says how much it
+    would send otherwise."""
 
     org_id: str
     app_version_id: str
@@ -29,6 +30,7 @@ class Addition(Struct, forbid_unknown_fields=True):
     url: str | None = None
     app_id: str | None = None
     suffix: str | None = None
+    size: int | None = None
 
 
 class UploadLimit(Struct, frozen=True):
@@ -36,9 +38,12 @@ class UploadLimit(Struct, frozen=True):
 
     megabytes: int
 
-    @property
-    def bytes(self) -> int:
-        return self.megabytes * 1_000_000
+    def check(self, size: int) -> None:
+        if size > self.megabytes * 1_000_000:
+            raise TooLarge(
+                "build_is_small_enough",
+                f"A build is at most {self.megabytes} MB here (QGJOB_BUILD_MAX_MB of the API).",
+            )
 
 
 @get("/", summary="List builds, newest first")
@@ -50,7 +55,9 @@ async def list_builds(
 
 
 @post("/", summary="Say what is installed for a build: a URL, or content that was uploaded before")
-async def add_artifact(data: JSONBody[Addition], db: Db, store: NamedDependency[Store]) -> Response[ArtifactAdded]:
+async def add_artifact(
+    data: JSONBody[Addition], db: Db, store: Files, upload_limit: NamedDependency[UploadLimit]
+) -> Response[ArtifactAdded]:
     await check(db, data.org_id, data.app_version_id, data.platform, data.sha256, data.app_id)
     url, size = data.url, None
     if url is None:
@@ -58,6 +65,7 @@ async def add_artifact(data: JSONBody[Addition], db: Db, store: NamedDependency[
         try:
             size = (await obstore.head_async(store, url))["size"]
         except FileNotFoundError:
+            upload_limit.check(data.size or 0)  # rather than when all of it was sent
             raise Missing(
                 "content_is_stored",
                 f"{data.org_id} has not uploaded a file with this SHA-256.",
@@ -93,7 +101,7 @@ async def upload(
     platform: FromPath[Platform],
     sha256: FromQuery[str],
     db: Db,
-    store: NamedDependency[Store],
+    store: Files,
     upload_limit: NamedDependency[UploadLimit],
     app_id: FromQuery[str | None] = None,
     suffix: FromQuery[str | None] = None,
@@ -128,14 +136,14 @@ class Content:
         self._limit = limit
         self.size = 0
         announced = request.headers.get("content-length", "0")
-        self._refuse_more_than_allowed(int(announced) if announced.isdigit() else 0)
+        limit.check(int(announced) if announced.isdigit() else 0)
 
     async def checked(self) -> AsyncGenerator[bytes]:
         """Piece by piece; raises at the end unless it was what it was announced to be."""
         digest = hashlib.sha256()
         async for piece in self._request.stream():
             self.size += len(piece)
-            self._refuse_more_than_allowed(self.size)
+            self._limit.check(self.size)
             digest.update(piece)
             yield piece
         if self.size == 0:
@@ -146,13 +154,6 @@ class Content:
                 f"What arrived is not the file that was announced: its SHA-256 begins with {digest.hexdigest()[:12]}, "
                 f"not with {self._sha256[:12]}.",
                 hint="Was the file written while it was sent? Send it again.",
-            )
-
-    def _refuse_more_than_allowed(self, size: int) -> None:
-        if size > self._limit.bytes:
-            raise TooLarge(
-                "build_is_small_enough",
-                f"A build is at most {self._limit.megabytes} MB here (QGJOB_BUILD_MAX_MB of the API).",
             )
 
 

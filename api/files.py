@@ -6,15 +6,13 @@ from urllib.parse import quote
 
 import obstore
 from litestar import Router, get
-from litestar.di import NamedDependency
 from litestar.params import PathParameter
 from litestar.response import Stream
 
 import sql
-from api.parameters import Db, Id
+from api.parameters import Db, Files, Id
 from api.problems import Missing
 from qgjob.models import AttemptFile
-from qgjob.store import Store
 
 Number = Annotated[int, PathParameter(ge=1, le=32_767)]
 PIECE = 256 * 1024
@@ -43,8 +41,8 @@ async def list_files(job_id: Id, db: Db) -> list[AttemptFile]:
     return await sql.many(db, AttemptFile, "list_files", job_id=job_id)
 
 
-@get("/{job_id:int}/artifacts/{attempt:int}/{number:int}", summary="One of these files", media_type="*/*")
-async def get_file(job_id: Id, attempt: Number, number: Number, db: Db, store: NamedDependency[Store]) -> Stream:
+@get("/{job_id:int}/artifacts/{attempt:int}/{number:int}", summary="One of these files")
+async def get_file(job_id: Id, attempt: Number, number: Number, db: Db, store: Files) -> Stream:
     file = await sql.one(db, LocatedFile, "get_file", job_id=job_id, attempt=attempt, number=number)
     try:
         found = await obstore.get_async(store, file.key)

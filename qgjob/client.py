@@ -88,7 +88,7 @@ class Client:
     def builds(self, params: Params) -> BuildPage:
         return self._call("GET", "/builds", BuildPage, params=params)
 
-    def add_artifact(self, addition: dict[str, str | None]) -> ArtifactAdded:
+    def add_artifact(self, addition: dict[str, str | int | None]) -> ArtifactAdded:
         return self._call("POST", "/builds", ArtifactAdded, body=msgspec.json.encode(addition))
 
     def upload(

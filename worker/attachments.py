@@ -105,7 +105,9 @@ async def store(kept: Kept, batch: Batch, job: BatchJob, into: Store, hurry: asy
             and (left_s := since + STORE_LIMIT_S - now()) > 0
         ):
             await asyncio.wait({*uploading, hurried}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-        late = "the worker had to leave" if hurry.is_set() else f"the store took more than {STORE_LIMIT_S} s"
+        late = (
+            "the device was needed for other work" if hurry.is_set() else f"the store took more than {STORE_LIMIT_S} s"
+        )
         for file, upload in zip(kept.files, uploads, strict=True):
             try:
                 if upload.done():

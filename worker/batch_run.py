@@ -27,6 +27,8 @@ STOP_GRACE_S = 30
 FRUITLESS_ENDS = 3
 # Installing and opening a session together; what takes longer hangs.
 PREPARE_LIMIT_S = 900
+# How long the files of a batch's last jobs may keep its device from the next batch.
+DEVICE_WAITS_S = 10
 
 
 class Files(Struct, frozen=True):
@@ -102,7 +104,7 @@ class BatchRun:
                     await self._run_jobs(prepared)
                 finally:
                     await self._executor.cleanup(prepared, failed=bool(self._left))
-            await asyncio.gather(*self._recording)
+            await self._recorded()
             await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
         except LeaseLost as error:
             log.warning("batch %s: %s", self.batch.lease, error)
@@ -225,6 +227,13 @@ class BatchRun:
             return kept
         await attachments.discard(kept)
         return None
+
+    async def _recorded(self) -> None:
+        """Nothing is given back while it is being recorded; but a device does not wait for a slow store for long."""
+        if self._recording:
+            await asyncio.wait(self._recording, timeout=DEVICE_WAITS_S)
+            self._hurry.set()
+            await asyncio.gather(*self._recording)
 
     async def _store_and_record(self, job: BatchJob, result: Finished, printed: str, kept: attachments.Kept) -> None:
         try:

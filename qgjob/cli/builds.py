@@ -175,7 +175,7 @@ def by_file(
                 raise Usage(f"{source} is not what --sha256 says: its SHA-256 is {content}")
             addition = {"org_id": org, "app_version_id": version, "platform": platform, "sha256": content}
             try:
-                return client.add_artifact({**addition, "app_id": app_id, "suffix": suffix})
+                return client.add_artifact({**addition, "app_id": app_id, "suffix": suffix, "size": size})
             except Refused as refused:
                 if refused.code != "content_is_stored":
                     raise
