@@ -104,7 +104,7 @@ def refused(blame: Blame, words: str) -> Iterator[None]:
 
 
 def left(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+    return sorted(path.name for path in folder.glob("*") if path.suffix != ".lock")
 
 
 def test_a_build_comes_from_the_store_from_http_and_from_a_file(server: Server, settings: Path, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_the_wrong_content_is_never_visible(server: Server, settings: Path) -> N
 def test_what_cannot_be_fetched_is_told_by_whose_fault(
     server: Server, settings: Path, path: str, blame: Blame, words: str
 ) -> None:
-    with refused(blame, words) as _:
+    with refused(blame, words):
         fetched(server.url + path)
     assert left(settings) == []
 
@@ -237,7 +237,7 @@ def test_a_process_that_is_killed_while_it_fetches_stops_nobody(server: Server, 
     url = f"{server.url}/app.apk"
     server.go_on.clear()
     with subprocess.Popen([sys.executable, "-c", PROGRAM, url, SHA], cwd=CHECKOUT) as killed:
-        assert wait_until(lambda: settings.is_dir() and left(settings) == [f"{SHA}.part"], 30)
+        assert wait_until(lambda: left(settings) == [f"{SHA}.part"], 30)
         killed.kill()
     server.go_on.set()
     assert fetched(url).read_bytes() == APK
