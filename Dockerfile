@@ -18,7 +18,8 @@ RUN pip install --require-hashes --constraint requirements.txt uv_build \
     && pip uninstall --yes uv_build \
     && pip check \
     && python -m compileall -q alembic api qgjob sql worker \
-    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin qgjob
+    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin qgjob \
+    && install --directory --owner=10001 /var/lib/qgjob
 
 USER 10001
 EXPOSE 8080

@@ -10,6 +10,8 @@ import typer
 import uvicorn
 
 from api.app import create_app
+from api.builds import UploadLimit
+from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require
 
 USAGE, UNAVAILABLE = 2, 5
@@ -36,6 +38,15 @@ def serve(
             err=True,
         )
         sys.exit(USAGE)
+    largest = os.environ.get("QGJOB_BUILD_MAX_MB") or "2048"
+    if not largest.isascii() or not largest.isdigit():
+        typer.echo("error: QGJOB_BUILD_MAX_MB is a whole number of megabytes", err=True)
+        sys.exit(USAGE)
+    try:
+        store = open_store()
+    except UnusableStore as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(USAGE)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(require(url))
@@ -45,7 +56,8 @@ def serve(
     logging.getLogger("api").info("serving http://%s:%s", host, port)
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
-    app = create_app(url, os.environ.get("QGJOB_LISTEN_URL", url) or None, pool_size, hosts)
+    listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
+    app = create_app(url, listen_url, store, UploadLimit(int(largest)), pool_size, hosts)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
 

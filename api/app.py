@@ -16,12 +16,15 @@ from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import sql
-from api import fleet, jobs, overview, runs
+from api import builds, files, fleet, jobs, overview, runs
 from api.announcements import Announcements
+from api.builds import UploadLimit
 from api.problems import HANDLERS
 from qgjob import __version__
+from qgjob.store import Store
 
 log = logging.getLogger("api")
+JSON = "application/json"
 LARGEST_BODY = 16 * 1024 * 1024  # 10,000 jobs with the longest paths and selectors fit
 
 
@@ -47,15 +50,21 @@ def guard(hosts: Sequence[str] | None) -> Callable[[Request[Any, Any, Any]], Non
     def refuse_browsers(request: Request[Any, Any, Any]) -> None:
         if hosts and request.url.hostname not in hosts:
             raise HTTPException(status_code=400, detail=f"This is not {request.url.hostname}.")
-        if request.headers.get("content-length", "0") != "0" and request.content_type[0] != "application/json":
-            # Any other type can be sent from a foreign page without asking first.
-            raise HTTPException(status_code=415, detail="Send the body as application/json.")
+        # Neither a PUT nor this type can be sent from a foreign page without asking first.
+        wanted = "application/octet-stream" if request.method == "PUT" and "/artifacts/" in request.url.path else JSON
+        if request.headers.get("content-length", "0") != "0" and request.content_type[0] != wanted:
+            raise HTTPException(status_code=415, detail=f"Send the body as {wanted}.")
 
     return refuse_browsers
 
 
 def create_app(
-    database_url: str, listen_url: str | None, pool_size: int = 10, hosts: Sequence[str] | None = None
+    database_url: str,
+    listen_url: str | None,
+    store: Store,
+    upload_limit: UploadLimit,
+    pool_size: int = 10,
+    hosts: Sequence[str] | None = None,
 ) -> Litestar:
     """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll. `hosts`: the only
     names that requests may be for; None: any."""
@@ -72,9 +81,11 @@ def create_app(
             await asyncio.gather(*tasks, return_exceptions=True)
 
     return Litestar(
-        route_handlers=[jobs.router, runs.router, fleet.router, overview.router],
+        route_handlers=[jobs.router, files.router, runs.router, builds.router, fleet.router, overview.router],
         dependencies={
             "db": Provide(lambda: db, sync_to_thread=False),
+            "store": Provide(lambda: store, sync_to_thread=False),
+            "upload_limit": Provide(lambda: upload_limit, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,

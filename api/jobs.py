@@ -8,7 +8,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from msgspec import Struct, field, structs
 
 import sql
-from api.parameters import BodyId, Cursor, Db, Id, Key, Limit
+from api.parameters import LARGEST, BodyId, Cursor, Db, Id, Key, Limit
 from qgjob.models import (
     Attempt,
     Cancelled,
@@ -17,6 +17,7 @@ from qgjob.models import (
     Job,
     JobPage,
     JobSubmitted,
+    LiveLog,
     Log,
     Recorded,
     SingleSubmission,
@@ -135,6 +136,16 @@ async def get_log(job_id: Id, db: Db, attempt: Annotated[int | None, QueryParame
     return await sql.one(db, Log, "get_log", job_id=job_id, attempt=attempt)
 
 
+@get("/{job_id:int}/log/live", summary="What the running attempt has printed so far; ask again for more")
+async def watch_log(
+    job_id: Id,
+    db: Db,
+    attempt: Annotated[int | None, QueryParameter(ge=1, le=32_767)] = None,
+    after: Annotated[int, QueryParameter(ge=0, le=LARGEST)] = 0,
+) -> LiveLog:
+    return await sql.one(db, LiveLog, "watch_log", job_id=job_id, attempt=attempt, after=after)
+
+
 @get("/{job_id:int}/why", summary="What the job waits for, or why it ran where it did")
 async def get_why(job_id: Id, db: Db) -> Why:
     return await sql.one(db, Why, "get_why", job_id=job_id)
@@ -142,6 +153,17 @@ async def get_why(job_id: Id, db: Db) -> Why:
 
 router = Router(
     "/jobs",
-    route_handlers=[submit_job, list_jobs, get_job, report_job, cancel_job, retry_job, list_attempts, get_log, get_why],
+    route_handlers=[
+        submit_job,
+        list_jobs,
+        get_job,
+        report_job,
+        cancel_job,
+        retry_job,
+        list_attempts,
+        get_log,
+        watch_log,
+        get_why,
+    ],
     tags=["jobs"],
 )

@@ -3,12 +3,14 @@
 from typing import Annotated
 
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter, SkipValidation
 from msgspec import Meta
 
 import sql
+from qgjob.store import Store
 
 Db = NamedDependency[sql.Database]
+Files = NamedDependency[SkipValidation[Store]]  # one of several classes, which msgspec cannot tell apart
 LARGEST = 2**63 - 1
 Id = Annotated[int, PathParameter(ge=1, le=LARGEST)]
 BodyId = Annotated[int, Meta(ge=1, le=LARGEST)]

@@ -3,7 +3,7 @@
 import logging
 import re
 from secrets import token_hex
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 from litestar import Request, Response
@@ -13,10 +13,37 @@ from psycopg_pool import PoolTimeout
 
 from qgjob.models import Problem
 from qgjob.problems import status_of
+from qgjob.store import BaseStoreError, first_line
 
 log = logging.getLogger("api")
 AnyRequest = Request[Any, Any, Any]
 PROBLEM_JSON = "application/problem+json"
+
+
+class Refusal(Exception):
+    """What the API itself refuses, because only it sees the object store and the body's bytes."""
+
+    status: ClassVar[int]
+
+    def __init__(self, rule: str, title: str, *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(title)
+        self.problem = Problem(type=f"urn:qgjob:{rule}", status=self.status, title=title, hint=hint, field=field)
+
+
+class Missing(Refusal):
+    status = 404
+
+
+class Conflict(Refusal):
+    status = 409
+
+
+class TooLarge(Refusal):
+    status = 413
+
+
+class Wrong(Refusal):
+    status = 422
 
 
 def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[Any]:
@@ -102,6 +129,21 @@ def from_body(request: AnyRequest, error: UnicodeDecodeError | RecursionError) -
     return answer(problem)
 
 
+def from_refusal(request: AnyRequest, refusal: Refusal) -> Response[Any]:
+    return answer(refusal.problem)
+
+
+def from_store(request: AnyRequest, error: BaseStoreError) -> Response[Any]:
+    log.warning("object store unavailable: %s", first_line(error))
+    problem = Problem(
+        type="urn:qgjob:store_is_available",
+        status=503,
+        title="The object store cannot be used just now.",
+        hint="Nothing was decided; try again.",
+    )
+    return answer(problem, {"Retry-After": "5"})
+
+
 def from_anything(request: AnyRequest, error: Exception) -> Response[Any]:
     return unexpected(request, error)
 
@@ -127,5 +169,8 @@ HANDLERS: dict[Any, Any] = {
     HTTPException: from_http,
     UnicodeDecodeError: from_body,
     RecursionError: from_body,
+    Refusal: from_refusal,
+    BaseStoreError: from_store,
+    PermissionError: from_store,
     Exception: from_anything,
 }

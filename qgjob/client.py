@@ -1,14 +1,17 @@
 """The routes of the API as typed calls. Creating calls take an idempotency key, so that repeating them is harmless."""
 
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from qgjob.errors import Unavailable
 from qgjob.models import (
+    ArtifactAdded,
     Attempt,
+    AttemptFile,
+    BuildPage,
     Cancelled,
     Device,
     Group,
@@ -16,7 +19,9 @@ from qgjob.models import (
     Job,
     JobPage,
     JobSubmitted,
+    LiveLog,
     Log,
+    Platform,
     Run,
     RunPage,
     RunSubmission,
@@ -67,6 +72,30 @@ class Client:
     def log(self, job_id: str | int, *, attempt: int | None = None) -> Log:
         params: Params = [] if attempt is None else [("attempt", attempt)]
         return self._call("GET", f"/jobs/{segment(job_id)}/log", Log, params=params)
+
+    def live_log(self, job_id: str | int, *, attempt: int, after: int) -> LiveLog:
+        """What the running attempt printed beyond `after` characters of that attempt."""
+        params: Params = [("attempt", attempt), ("after", after)] if attempt else []
+        return self._call("GET", f"/jobs/{segment(job_id)}/log/live", LiveLog, params=params)
+
+    def files(self, job_id: str | int) -> list[AttemptFile]:
+        return self._call("GET", f"/jobs/{segment(job_id)}/artifacts", list[AttemptFile])
+
+    def download(self, file: AttemptFile, into: BinaryIO) -> int:
+        """The number of bytes that were written."""
+        return self._transport.download(f"/jobs/{file.job_id}/artifacts/{file.attempt}/{file.number}", into)
+
+    def builds(self, params: Params) -> BuildPage:
+        return self._call("GET", "/builds", BuildPage, params=params)
+
+    def add_artifact(self, addition: dict[str, str | int | None]) -> ArtifactAdded:
+        return self._call("POST", "/builds", ArtifactAdded, body=msgspec.json.encode(addition))
+
+    def upload(
+        self, org_id: str, app_version_id: str, platform: Platform, file: BinaryIO, size: int, params: Params
+    ) -> ArtifactAdded:
+        path = f"/builds/{segment(org_id)}/{segment(app_version_id)}/artifacts/{platform}"
+        return self._read(f"PUT {path}", self._transport.upload(path, file, size, params=params), ArtifactAdded)
 
     def why(self, job_id: str | int) -> Why:
         return self._call("GET", f"/jobs/{segment(job_id)}/why", Why)
@@ -132,11 +161,14 @@ class Client:
         answer = self._transport.send(
             method, path, params=params, body=body, key=key, patience_s=patience_s, retry=retry
         )
+        return self._read(f"{method} {path}", answer, returns)
+
+    def _read(self, request: str, answer: bytes, returns: type[T]) -> T:
         try:
             return msgspec.json.decode(answer, type=returns)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Unavailable(
-                f"{method} {path} was answered in a way that this qgjob cannot read: {error}",
+                f"{request} was answered in a way that this qgjob cannot read: {error}",
                 hint="is QGJOB_SERVER_URL a qgjob server, and of a version near this client's (qgjob --version)?",
                 code="unexpected_answer",
             ) from error

@@ -14,11 +14,14 @@ Reset = Literal["reinstall", "clear", "restart", "none"]
 Status = Literal["pending", "queued", "running", "completed", "failed", "cancelled"]
 RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 FailureKind = Literal["test", "timeout", "infrastructure"]
+Platform = Literal["android", "ios"]
 Selector = dict[str, str]
 
 Slug = Annotated[str, Meta(min_length=1, max_length=128)]
 TestPath = Annotated[str, Meta(min_length=1, max_length=512)]
 MAX_JOBS_PER_RUN = 10_000
+# What a build's file may end in; the first where nothing is said.
+SUFFIXES: dict[Platform, tuple[str, ...]] = {"android": ("apk", "aab"), "ios": ("ipa", "zip")}
 
 
 class JobDefaults(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -112,8 +115,17 @@ class JobPage(Struct):
     next_cursor: int | None
 
 
+class KeptFile(Struct):
+    """A file of an attempt, as the attempt lists it."""
+
+    name: str
+    content_type: str
+    size: int
+
+
 class Attempt(Struct):
-    """One execution of a job on a device. Never changed once written."""
+    """One execution of a job on a device. Never changed once written. Of its batch: `install_s` and `session_s`, spent
+    once for all its attempts, and the video. `reset_s`, `body_s` and `upload_s` are the parts of `duration_s`."""
 
     job_id: int
     number: int
@@ -126,6 +138,16 @@ class Attempt(Struct):
     ended_at: datetime
     duration_s: float
     tests: list[dict[str, Any]]
+    queue_s: float | None = None
+    install_s: float | None = None
+    session_s: float | None = None
+    reset_s: float | None = None
+    body_s: float | None = None
+    upload_s: float | None = None
+    video_url: str | None = None
+    video_offset_s: float | None = None
+    files: list[KeptFile] = []
+    log_tail: str = ""
 
 
 class Log(Struct):
@@ -134,6 +156,62 @@ class Log(Struct):
     job_id: int
     attempt: int
     log: str
+
+
+class LiveLog(Struct):
+    """What a job's current attempt has printed beyond what was asked for; of `length` characters altogether."""
+
+    job_id: int
+    attempt: int
+    status: Status
+    length: int
+    log: str
+
+
+class AttemptFile(Struct):
+    """A file that an attempt left behind. `number` counts from 1 in each attempt."""
+
+    job_id: int
+    attempt: int
+    number: int
+    name: str
+    content_type: str
+    size: int
+
+
+class Artifact(Struct):
+    """What is installed for a build on a platform. `url`: where workers get it, a key of the object store or a URL."""
+
+    platform: Platform
+    url: str
+    sha256: str
+    size: int | None
+    app_id: str | None
+    created_at: datetime
+
+
+class ArtifactAdded(Artifact):
+    """The answer to POST /builds. `added` is false where this was known."""
+
+    org_id: str
+    app_version_id: str
+    added: bool
+
+
+class Build(Struct):
+    """One version of an app."""
+
+    org_id: str
+    app_version_id: str
+    created_at: datetime
+    artifacts: list[Artifact]
+
+
+class BuildPage(Struct):
+    """GET /builds: newest first. Pass `next_before` as `before` for what follows; null at the end."""
+
+    builds: list[Build]
+    next_before: datetime | None
 
 
 class Why(Struct):

@@ -53,6 +53,7 @@ def running(database_url: str, *, port: int, logs: Path, say: Say) -> Generator[
     root = checkout()
     project = root / "tests" / "samples"
     env = environment() | {"QGJOB_DATABASE_URL": database_url, "PYTHONUNBUFFERED": "1"}
+    env |= {"QGJOB_STORE_URL": (logs.parent / "store").as_uri(), "QGJOB_CACHE_DIR": str(logs.parent / "cache")}
     logs.mkdir(exist_ok=True)
     executor = _executor(project, logs, say)
     say("preparing the database")

@@ -8,9 +8,10 @@ from __future__ import annotations
 import ipaddress
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,7 +29,11 @@ CONNECT_S = 10.0
 READ_S = 30.0
 SHORTEST_READ_S = 10.0
 PAUSE_CAP_S = 30.0
+# Between two pieces of a stream, and for the server to store the last of them.
+STREAM_S = 120.0
+PIECE = 256 * 1024
 Params = Sequence[tuple[str, str | int]]
+Answer = TypeVar("Answer")
 
 
 def pause_s(failures: int, retry_after_s: float | None) -> float:
@@ -61,6 +66,40 @@ class Transport:
         retry: bool = True,
     ) -> bytes:
         """The body of a successful answer. `patience_s` bounds all tries together; `retry=False` means one try."""
+
+        def once(read_s: float) -> bytes:
+            return self._once(method, path, params, body, key, read_s)
+
+        return self._until_answered(once, patience_s=patience_s, retry=retry)
+
+    def upload(self, path: str, file: BinaryIO, size: int, *, params: Params) -> bytes:
+        """Stream a file; from its start again after a failure that may pass. The body of the answer."""
+
+        def once(read_s: float) -> bytes:
+            file.seek(0)
+            pieces = iter(lambda: file.read(PIECE), b"")
+            headers = {"content-type": "application/octet-stream", "content-length": str(size)}
+            with self._asked("PUT", path, params, pieces, headers, max(read_s, STREAM_S)) as response:
+                return response.read()
+
+        return self._until_answered(once)
+
+    def download(self, path: str, file: BinaryIO) -> int:
+        """Stream an answer into a file, from its start again after a failure that may pass. The size of it."""
+
+        def once(read_s: float) -> int:
+            file.seek(0)
+            file.truncate()
+            with self._asked("GET", path, (), None, {}, max(read_s, STREAM_S)) as response:
+                for piece in response.iter_bytes(PIECE):
+                    file.write(piece)
+            return file.tell()
+
+        return self._until_answered(once)
+
+    def _until_answered(
+        self, once: Callable[[float], Answer], *, patience_s: float | None = None, retry: bool = True
+    ) -> Answer:
         budget = max(self._retry_for_s, 2 * SHORTEST_READ_S) if patience_s is None else patience_s
         one_try = min(READ_S, budget / 2) if retry else budget  # half: a hung server leaves time for a second try
         deadline = time.monotonic() + (self._retry_for_s if patience_s is None else patience_s)
@@ -68,7 +107,7 @@ class Transport:
         while True:
             read_s = min(one_try, max(0.5, deadline - time.monotonic())) if failures else one_try
             try:
-                return self._once(method, path, params, body, key, read_s)
+                return once(read_s)
             except (Refused, Unavailable) as failure:
                 pause = pause_s(failures, failure.retry_after_s)
                 if not retry or not failure.retryable or time.monotonic() + pause >= deadline:
@@ -82,21 +121,39 @@ class Transport:
     def _once(
         self, method: str, path: str, params: Params, body: bytes | None, key: str | None, read_s: float
     ) -> bytes:
-        import httpx
-
         headers = {"content-type": "application/json"} if body is not None else {}
         if key is not None:
             headers["idempotency-key"] = key
+        with self._asked(method, path, params, body, headers, read_s) as response:
+            return response.read()
+
+    @contextmanager
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        params: Params,
+        content: bytes | Iterable[bytes] | None,
+        headers: dict[str, str],
+        read_s: float,
+    ) -> Generator[httpx.Response]:
+        """A successful answer whose body has not been read yet. What breaks while it is read is Unavailable, too."""
+        import httpx
+
         timeout = httpx.Timeout(read_s, connect=min(CONNECT_S, read_s))
+        url = self._server_url + path
         try:
-            response = self._client().request(
-                method, self._server_url + path, params=list(params), content=body, headers=headers, timeout=timeout
-            )
+            with self._client().stream(
+                method, url, params=list(params), content=content, headers=headers, timeout=timeout
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    raise refusal(response, self._server_url)
+                yield response
+        except httpx.LocalProtocolError as error:
+            raise Usage(f"the file was changed while it was sent: {error}") from error
         except httpx.RequestError as error:
             raise self._unreachable(error) from error
-        if response.is_success:
-            return response.content
-        raise refusal(response, self._server_url)
 
     def _client(self) -> httpx.Client:
         import httpx

@@ -24,6 +24,7 @@ class Services:
         self.project = SAMPLES
         self._folder = folder
         self._stack = ExitStack()
+        self._children: dict[str, Child] = {}
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -38,9 +39,16 @@ class Services:
             name,
             [sys.executable, "-m", *argv],
             log=self._folder / f"{name}.log",
-            env=os.environ | {"QGJOB_DATABASE_URL": self.database_url} | environment,
+            env=os.environ
+            | {
+                "QGJOB_DATABASE_URL": self.database_url,
+                "QGJOB_STORE_URL": (self._folder / "store").as_uri(),
+                "QGJOB_CACHE_DIR": str(self._folder / "cache"),
+            }
+            | environment,
             cwd=CHECKOUT,
         )
+        self._children[name] = child
         self._stack.callback(child.stop, (signal.SIGTERM, 10))
         return child
 
@@ -64,6 +72,14 @@ class Services:
         )
         assert " and drives " in child.last_lines(100), child.last_lines()
         return child
+
+    def stop(self, name: str, signals: int = 1) -> None:
+        """Tell one of them to end, so many times, and wait until it has."""
+        child = self._children[name]
+        for _ in range(signals):
+            child.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: "draining" in child.last_lines(1000) or not child.running, READY_S)
+        assert wait_until(lambda: not child.running, READY_S), child.last_lines()
 
     def qgjob(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the CLI against the API."""

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from stand_in import environment, qgjob
 
-COMMANDS = "submit status list logs why cancel retry groups workers devices stats health dev demo replay".split()  # noqa: SIM905
+COMMANDS = """
+  submit status list logs artifacts builds why cancel
+  retry groups workers devices stats health dev demo replay
+""".split()  # noqa: SIM905
 
 
 def test_the_help_names_every_command() -> None:
@@ -15,7 +18,9 @@ def test_the_help_names_every_command() -> None:
     assert sorted(listed) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "workers drain"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "workers drain", "artifacts list", "artifacts download", "builds add", "builds list"]
+)
 def test_a_command_has_help_with_an_example_that_is_its_own(command: str) -> None:
     result = qgjob(*command.split(), "--help", GITHUB_ACTIONS="true")
     assert (result.exit, result.stderr) == (0, "")

@@ -14,12 +14,14 @@ import typer
 
 import sql
 from qgjob.models import Target
+from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require
+from worker import attachments, executors
 from worker import devices as backends
-from worker import executors
 from worker.config import ConfigError
 from worker.engine import Engine, Refused
 from worker.loop import Options, Worker
+from worker.results import Files
 
 USAGE, UNAVAILABLE = 2, 5
 
@@ -91,14 +93,15 @@ def work(
             backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine),
         )
         runner = executors.load(executor, executors.Options(project.resolve(), driver, settings(setting, "--setting")))
-    except ConfigError as error:
+        files = Files(open_store(), attachments.limits())
+    except (ConfigError, UnusableStore) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
     if executor == "simulated":
         logging.getLogger("worker").warning("simulated: no test is really run, the names of the files decide")
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     try:
-        asyncio.run(serve(url, db, engine, listen_url, runner, driver, options))
+        asyncio.run(serve(url, db, engine, listen_url, runner, driver, options, files))
     except ConfigError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
@@ -115,10 +118,11 @@ async def serve(
     executor: executors.Executor,
     backend: backends.Backend,
     options: Options,
+    files: Files,
 ) -> None:
     await require(url)
     async with db:
-        worker = Worker(engine, executor, backend, options)
+        worker = Worker(engine, executor, backend, options, files)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.drain)

@@ -9,12 +9,12 @@ import logging
 from contextlib import aclosing
 from typing import Literal
 
-import msgspec
-
 from worker.batch import Batch, BatchJob, PrepareError
 from worker.devices import Backend, Recorder
 from worker.engine import Engine, LeaseLost, Reason
 from worker.executors import Executor, Finished, Log, Prepared, Started
+from worker.live_log import LiveLog
+from worker.results import Files, Results
 
 log = logging.getLogger("worker")
 Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease", "lost device"]
@@ -23,7 +23,6 @@ Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease", "l
 STOP_GRACE_S = 30
 # How often an executor may end without a verdict on any job before that is held against the jobs.
 FRUITLESS_ENDS = 3
-LOG_LENGTH = 65_536
 # Installing and opening a session together; what takes longer hangs.
 PREPARE_LIMIT_S = 900
 
@@ -32,7 +31,13 @@ class BatchRun:
     """The state of a batch while it runs. `run` does it; the other methods are called from outside meanwhile."""
 
     def __init__(
-        self, engine: Engine, executor: Executor, backend: Backend, batch: Batch, max_s: float | None = None
+        self,
+        engine: Engine,
+        executor: Executor,
+        backend: Backend,
+        batch: Batch,
+        files: Files,
+        max_s: float | None = None,
     ) -> None:
         """`max_s`: after so long the device is no longer good for this batch, and what has not started goes back."""
         self._engine = engine
@@ -43,7 +48,9 @@ class BatchRun:
         self.batch = batch
         self._left = {job.job_id: job for job in batch.jobs}
         self._current: BatchJob | None = None
-        self._printed = ""
+        self._since = 0.0
+        self._log = LiveLog(engine, batch.lease)
+        self._results = Results(engine, backend, batch, files, self._log, self.lose)
         self._stop = asyncio.Event()
         self._interruption: Interruption | None = None
         self._time_limit: asyncio.TimerHandle | None = None
@@ -75,6 +82,8 @@ class BatchRun:
     def drain(self, *, at_once: bool = False) -> None:
         """Give back what has not started; at once: what has started, too."""
         self._draining = True
+        if at_once:
+            self._results.hurry()
         if at_once or self._current is None:
             self._interrupt("drain")
             self.abandon()
@@ -83,6 +92,11 @@ class BatchRun:
         """Stop the running job if it is one of these."""
         if self._current and self._current.job_id in job_ids:
             self._interrupt("cancelled")
+
+    def watch(self, job_id: int) -> None:
+        """Somebody watches this job, which may be another batch's."""
+        if job_id in self._left:
+            self._log.watch(job_id)
 
     async def run(self) -> bool:
         """Whether the device was able to do its work."""
@@ -95,6 +109,7 @@ class BatchRun:
             except PrepareError as error:
                 log.warning("batch %s: %s", self.batch.lease, error)
                 unable = error
+            await self._results.recorded()
             if unable and len(self._left) == len(self.batch.jobs):
                 reason: Reason = "busy" if unable.blame == "provider" else "unprepared"
                 await self._engine.release(self.batch.lease, reason, str(unable))
@@ -105,6 +120,8 @@ class BatchRun:
         finally:
             if over:
                 over.cancel()
+            await self._results.close()
+            await self._log.close()
         return unable is None and self._device_lost is None
 
     async def _run_prepared(self, prepared: Prepared) -> None:
@@ -180,7 +197,7 @@ class BatchRun:
                     case Started(job_id) if job_id in self._left:
                         await self._start(self._left[job_id])
                     case Log(job_id, text) if self._current and job_id == self._current.job_id:
-                        self._printed = (self._printed + text)[-LOG_LENGTH:]
+                        self._log.add(text)
                     case Finished(job_id) if job_id in self._left and not self._interruption:
                         if self._current is None or self._current.job_id != job_id:
                             await self._start(self._left[job_id])
@@ -203,7 +220,8 @@ class BatchRun:
         if self._interruption:
             return
         if await self._engine.start(self.batch.lease, job.job_id):
-            self._current, self._printed = job, ""
+            self._current, self._since = job, asyncio.get_running_loop().time()
+            self._log.begin(job.job_id)
             self._limit(job.timeout_s)
             if self._recorder:
                 await self._recorder.begins(self.batch, job)
@@ -212,13 +230,15 @@ class BatchRun:
             self._interrupt("skip")
 
     async def _finish(self, result: Finished) -> None:
+        """The next job may start as soon as this one's files are kept; storing them can take longer."""
         self._limit(None)
+        job = self._left[result.job_id]
+        kept = await self._results.keep(result, asyncio.get_running_loop().time() - self._since)
         if self._recorder:
-            await self._recorder.ended(self.batch, self._left[result.job_id], result.failure_kind or result.status)
-        status = await self._engine.finish(self.batch.lease, result, self._printed)
-        log.info("job %s: %s%s", result.job_id, status, f" ({result.failure_kind})" if result.failure_kind else "")
-        del self._left[result.job_id]
-        self._current, self._printed = None, ""
+            await self._recorder.ended(self.batch, job, result.failure_kind or result.status)
+        del self._left[job.job_id]
+        self._current = None
+        await self._results.record(job, result, kept)
 
     async def _settle_current(self, outcome: object) -> None:
         """The executor has ended while a job was running: say why, unless the job goes back to its group."""
@@ -228,7 +248,7 @@ class BatchRun:
         if self._interruption == "timeout":
             await self._ask_device()
         if self._interruption == "cancelled":
-            await self._engine.cancelled(self.batch.lease, job.job_id, self._printed)
+            await self._engine.cancelled(self.batch.lease, job.job_id, self._log.end())
             del self._left[job.job_id]
             self._current = None
         elif self._device_lost:

@@ -1,28 +1,159 @@
-"""Where a build's file is on this machine, once its content is known to be what was registered."""
+"""A build's file on this machine: fetched once for all workers here, verified by its hash, kept while there is room."""
 
 import asyncio
+import fcntl
 import hashlib
-from pathlib import Path
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+import obstore
+
+from qgjob.models import SUFFIXES
+from qgjob.store import StoreError, UnusableStore, first_line, open_store
+from worker import downloads
 from worker.batch import Artifact, PrepareError
+
+PIECE = 1 << 20
+LOOK_AGAIN_S = 0.1
+# What was fetched this recently may be about to be installed, by whichever worker.
+IN_USE_S = 3600
+KNOWN_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
 async def fetch(artifact: Artifact) -> Path:
-    """The file. Raises PrepareError."""
-    url = urlsplit(artifact.url)
-    if url.scheme not in ("", "file"):
-        raise PrepareError(f"This worker cannot get builds from {url.scheme}: {artifact.url}", "config")
-    path = Path(unquote(url.path) if url.scheme else artifact.url)
+    """The file, under a name that ends as its format does; to be read only, and soon. Raises PrepareError."""
+    folder = _folder()
+    ready = folder / f"{artifact.sha256}.{_suffix(artifact.url)}"
     try:
-        found = await asyncio.to_thread(_sha256, path)
+        async with _only_one(folder / f"{artifact.sha256}.lock"):
+            if not ready.exists():
+                await _receive(artifact, ready)
+            os.utime(ready)
+        await asyncio.to_thread(_make_room, folder, ready)
     except OSError as error:
-        raise PrepareError(f"The build's file cannot be read: {error}", "config") from None
-    if found != artifact.sha256:
-        raise PrepareError(f"{path} is not the build that was registered: its SHA-256 is {found}.", "app")
-    return path
+        raise PrepareError(
+            f"The folder of builds {folder} cannot be used: {error.strerror or error}.", "config"
+        ) from None
+    return ready
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+async def _receive(artifact: Artifact, ready: Path) -> None:
+    """Nothing is visible under its name before all of it is there and is what it should be."""
+    most = _megabytes("QGJOB_BUILD_MAX_MB", 2048)
+    partial = ready.with_suffix(".part")
+    digest, size = hashlib.sha256(), 0
+    try:
+        with partial.open("wb") as file:
+            async with aclosing(_pieces(artifact.url)) as pieces:
+                async for piece in pieces:
+                    size += len(piece)
+                    if size > most:
+                        shown = downloads.shown(artifact.url)
+                        raise PrepareError(f"The build at {shown} is larger than QGJOB_BUILD_MAX_MB allows.", "app")
+                    digest.update(piece)
+                    await asyncio.to_thread(file.write, piece)
+        if digest.hexdigest() != artifact.sha256:
+            raise PrepareError(
+                f"The file at {downloads.shown(artifact.url)} is not the one that was added to the build: its SHA-256 "
+                f"begins with {digest.hexdigest()[:12]}, not with {artifact.sha256[:12]}. "
+                "Add the new file under another app_version_id.",
+                "app",
+            )
+        partial.replace(ready)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+async def _pieces(url: str) -> AsyncGenerator[bytes]:
+    """The content of an artifact, from wherever it is. Raises PrepareError."""
+    scheme = urlsplit(url).scheme
+    if scheme in ("http", "https"):
+        source = downloads.pieces(url)
+    elif scheme == "file" or url.startswith("/"):
+        source = _from_file(Path(unquote(urlsplit(url).path) if scheme else url))
+    elif scheme:
+        raise PrepareError(f"The build is {url}, which only its provider's devices can install.", "app")
+    else:
+        source = _from_store(url)
+    async with aclosing(source):
+        async for piece in source:
+            yield piece
+
+
+async def _from_store(key: str) -> AsyncGenerator[bytes]:
+    try:
+        found = await obstore.get_async(open_store(), key)
+        async for piece in found.stream(min_chunk_size=PIECE):
+            yield bytes(piece)
+    except FileNotFoundError:
+        raise PrepareError(f"The object store no longer has {key}: add the build's file again.", "app") from None
+    except UnusableStore as error:
+        raise PrepareError(f"{error}.", "config") from None
+    except StoreError as error:
+        raise PrepareError(f"The object store cannot be used: {first_line(error)}.", "provider") from None
+
+
+async def _from_file(path: Path) -> AsyncGenerator[bytes]:
+    try:
+        if not await asyncio.to_thread(path.is_file):
+            raise PrepareError(f"There is no file {path} on this worker's machine.", "config")
+        with path.open("rb") as file:
+            while piece := await asyncio.to_thread(file.read, PIECE):
+                yield piece
+    except OSError as error:
+        raise PrepareError(f"The build {path} cannot be read: {error.strerror}.", "config") from None
+
+
+@asynccontextmanager
+async def _only_one(lock: Path) -> AsyncGenerator[None]:
+    """Of all processes here and all batches in them. The lock ends with its process."""
+    with lock.open("wb") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # waiting in a thread would take threads from those who download
+                await asyncio.sleep(LOOK_AGAIN_S)
+        yield
+
+
+def _make_room(folder: Path, wanted: Path) -> None:
+    """Remove what was used longest ago, until the rest is within QGJOB_CACHE_MB."""
+    most = _megabytes("QGJOB_CACHE_MB", 10_240)
+    known = [(path, path.stat()) for path in folder.iterdir() if path.suffix != ".lock"]
+    total = sum(stat.st_size for _, stat in known)
+    for path, stat in sorted(known, key=lambda one: one[1].st_mtime):
+        if total <= most or stat.st_mtime > time.time() - IN_USE_S:
+            return
+        if path != wanted:
+            path.unlink(missing_ok=True)
+            total -= stat.st_size
+
+
+def _folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(os.environ.get("QGJOB_CACHE_DIR") or Path(cache) / "qgjob").expanduser().absolute() / "builds"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise PrepareError(
+            f"No builds can be kept in {folder} (QGJOB_CACHE_DIR): {error.strerror}.", "config"
+        ) from None
+    return folder
+
+
+def _suffix(url: str) -> str:
+    """Installers and clouds tell formats by it."""
+    suffix = PurePosixPath(unquote(urlsplit(url).path)).suffix.removeprefix(".").lower()
+    return suffix if suffix in KNOWN_SUFFIXES else "app"
+
+
+def _megabytes(variable: str, default: int) -> int:
+    value = os.environ.get(variable) or str(default)
+    if not value.isascii() or not value.isdigit():
+        raise PrepareError(f"{variable} is {value!r}, not a whole number of megabytes.", "config")
+    return int(value) * 1_000_000

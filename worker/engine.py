@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 import sql
 from qgjob.models import Decision, FailureKind, Heartbeat, Recorded, Target
 from qgjob.problems import status_of
+from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Upload
 from worker.executors import Finished
@@ -120,15 +121,31 @@ class Engine:
         )
         return started.decision == "run"
 
-    async def finish(self, lease: int, result: Finished, printed: str) -> str:
-        """The job's status now."""
+    async def finish(self, lease: int, result: Finished, printed: str, stored: Stored | None = None) -> str:
+        """The job's status now. `stored`: what became of its files."""
         return await self._record(
-            lease, result.job_id, result.status, result.failure_kind, result.message, result.tests, printed
+            lease,
+            result.job_id,
+            result.status,
+            result.failure_kind,
+            result.message,
+            result.tests,
+            printed,
+            files=sql.Json(stored.files if stored else []),
+            reset_s=result.reset_s,
+            upload_s=stored and stored.seconds,
+            video_offset_s=result.video_offset_s,
         )
 
     async def cancelled(self, lease: int, job_id: int, printed: str) -> None:
         """The job was stopped because that was requested."""
         await self._record(lease, job_id, "cancelled", None, None, [], printed)
+
+    async def write_live_log(self, lease: int, job_id: int, after: int, text: str) -> None:
+        """More of what a watched job printed; `after` characters came before."""
+        await self._until_answered(
+            lambda: sql.call(self._db, "write_live_log", lease=lease, job_id=job_id, after=after, log=storable(text))
+        )
 
     async def _record(
         self,
@@ -139,6 +156,7 @@ class Engine:
         message: str | None,
         tests: list[dict[str, object]],
         printed: str,
+        **more: object,
     ) -> str:
         recorded = await self._until_answered(
             lambda: sql.one(
@@ -152,6 +170,7 @@ class Engine:
                 message=storable(message),
                 tests=sql.Json(tests),
                 log=storable(printed),
+                **more,
             )
         )
         return recorded.status

@@ -18,6 +18,7 @@ from worker.batch_run import BatchRun
 from worker.devices import Backend, DeviceSpec
 from worker.engine import Engine, Refused
 from worker.executors import Executor
+from worker.results import Files
 
 log = logging.getLogger("worker")
 LONGEST_PAUSE_S = 30
@@ -43,11 +44,14 @@ class Drive:
 
 
 class Worker:
-    def __init__(self, engine: Engine, executor: Executor, backend: Backend, options: Options) -> None:
+    def __init__(
+        self, engine: Engine, executor: Executor, backend: Backend, options: Options, files: Files
+    ) -> None:
         self._engine = engine
         self._executor = executor
         self._backend = backend
         self._options = options
+        self._files = files
         self._runs: dict[int, BatchRun] = {}
         self._drives: dict[str, Drive] = {}
         self._leaving = asyncio.Event()
@@ -190,7 +194,9 @@ class Worker:
 
     async def _claim(self, device_id: int, device: DeviceSpec) -> BatchRun | None:
         batch = await self._engine.claim(device_id, self._options.max_jobs, device.max_batch_s)
-        return BatchRun(self._engine, self._executor, self._backend, batch, device.max_batch_s) if batch else None
+        if batch is None:
+            return None
+        return BatchRun(self._engine, self._executor, self._backend, batch, self._files, device.max_batch_s)
 
     async def _run_batch(self, run: BatchRun) -> bool:
         batch = run.batch
@@ -226,6 +232,11 @@ class Worker:
         woken, self._hint = self._hint, asyncio.Event()
         woken.set()
 
+    def _watch(self, payload: str) -> None:
+        if payload.isascii() and payload.isdigit():  # anybody may notify
+            for run in self._runs.values():
+                run.watch(int(payload))
+
     async def _beat(self) -> None:
         while True:
             self._beat_now.clear()
@@ -250,12 +261,14 @@ class Worker:
     async def _listen(self, url: str | None) -> None:
         while url:
             try:
-                async with await sql.listen(url, "qgjob_work", "qgjob_worker") as connection:
+                async with await sql.listen(url, "qgjob_work", "qgjob_worker", "qgjob_log") as connection:
                     self._listening = True
                     self._wake()
                     async for notification in connection.notifies():
                         if notification.channel == "qgjob_work" and notification.payload == self._options.target:
                             self._wake()
+                        elif notification.channel == "qgjob_log":
+                            self._watch(notification.payload)
                         elif notification.payload == str(self._engine.worker_id):
                             self._beat_now.set()
             except psycopg.Error as error:

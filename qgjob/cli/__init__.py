@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qgjob import __version__
-from qgjob.cli import act, fleet, local, output, replay, show, submit
+from qgjob.cli import act, artifacts, builds, fleet, local, logs, output, replay, show, submit
 
 # No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -33,10 +33,12 @@ def qgjob(
 app.command(epilog=submit.EPILOG)(submit.submit)
 app.command(epilog=show.STATUS_EPILOG)(show.status)
 app.command("list", epilog=show.LIST_EPILOG)(show.list_jobs)
-app.command(epilog=show.LOGS_EPILOG)(show.logs)
+app.command(epilog=logs.EPILOG)(logs.logs)
+app.add_typer(artifacts.artifacts_app, name="artifacts")
 app.command(epilog=show.WHY_EPILOG)(show.why)
 app.command(epilog=act.CANCEL_EPILOG)(act.cancel)
 app.command(epilog=act.RETRY_EPILOG)(act.retry)
+app.add_typer(builds.builds_app, name="builds")
 app.command(epilog=fleet.GROUPS_EPILOG)(fleet.groups)
 app.add_typer(fleet.workers_app, name="workers")
 app.command(epilog=fleet.DEVICES_EPILOG)(fleet.devices)

@@ -1,4 +1,4 @@
-"""`qgjob status`, `list` and `logs`: what became of jobs and runs."""
+"""`qgjob status`, `list` and `why`: what became of jobs and runs."""
 
 import math
 from typing import Annotated
@@ -10,15 +10,16 @@ from qgjob.cli import options, output, settings, verdict, waiting, words
 from qgjob.cli.progress import counts, progress
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import Job, JobPage
+from qgjob.models import Attempt, Job, JobPage
 
-STATUS_EPILOG = options.examples("qgjob status --job-id=abc456", "qgjob status --run-id=12 --watch")
+STATUS_EPILOG = options.examples(
+    "qgjob status --job-id=abc456", "qgjob status --run-id=12 --watch", "qgjob status --job-id=34 --attempts --json"
+)
 LIST_EPILOG = options.examples(
     "qgjob list --org-id=qualgent --status=running --limit=10",
     "qgjob list --org-id=qualgent --status=failed --since=24h --json",
 )
 WHY_EPILOG = options.examples("qgjob why --job-id=34", "qgjob why --job-id=34 --json")
-LOGS_EPILOG = options.examples("qgjob logs --job-id=34", "qgjob logs --job-id=34 --attempt=1 --raw > attempt.log")
 
 
 def one_of(job_id: str | None, run_id: str | None) -> tuple[str | None, str | None]:
@@ -35,14 +36,19 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Until it has ended; then the exit code is the verdict.")
     ] = False,
+    attempts: Annotated[
+        bool, typer.Option("--attempts", help="Of a job, also its attempts: where their time went, their files.")
+    ] = False,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
     """Show a job or a run. Exit code 0 means found; with --watch it is the verdict."""
     job_id, run_id = one_of(job_id, run_id)
+    if attempts and job_id is None:
+        raise Usage("--attempts goes with --job-id")
     client = settings.connect(server_url)
     if job_id is not None:
-        return show_job(client, job_id, watch=watch, as_json=as_json)
+        return show_job(client, job_id, watch=watch, attempts=attempts, as_json=as_json)
     run = client.run(run_id or "")
     if watch:
         with progress(quiet=False) as shown:
@@ -66,29 +72,37 @@ def status(
     return Exit.OK
 
 
-def show_job(client: Client, job_id: str, *, watch: bool, as_json: bool) -> int:
+def show_job(client: Client, job_id: str, *, watch: bool, attempts: bool, as_json: bool) -> int:
     job = client.job(job_id)
     if watch and job.status not in verdict.ENDED:
         with progress(quiet=False) as shown:
             job = waiting.until_job_ends(client, job_id, progress=shown)
-    if as_json:
+    if as_json and attempts:
+        output.answer_json("job_attempts", {"job": job, "attempts": client.attempts(job_id)})
+    elif as_json:
         output.answer_json("job", job)
     else:
         output.answer(job_text(job))
-        if job.attempts > 1:
-            rows = [
-                (
-                    str(one.number),
-                    one.status,
-                    one.failure_kind or "",
-                    one.device,
-                    words.duration(one.duration_s),
-                    output.one_line(one.message or ""),
-                )
-                for one in client.attempts(job_id)
-            ]
-            output.answer("\n" + output.table("ATTEMPT STATUS KIND DEVICE TOOK MESSAGE", rows))
+        if attempts or job.attempts > 1:
+            output.answer("\n" + attempt_table(client.attempts(job_id)))
     return verdict.of_job(job) if watch else Exit.OK
+
+
+def attempt_table(attempts: list[Attempt]) -> str:
+    rows = [
+        (
+            str(one.number),
+            one.status,
+            one.failure_kind or "",
+            one.device,
+            *map(words.duration, (one.queue_s, one.install_s, one.session_s, one.reset_s, one.body_s, one.upload_s)),
+            str(len(one.files) or ""),
+            words.duration(one.duration_s),
+            output.one_line(one.message or ""),
+        )
+        for one in attempts
+    ]
+    return output.table("ATTEMPT STATUS KIND DEVICE QUEUED INSTALL SESSION RESET TEST UPLOAD FILES TOOK MESSAGE", rows)
 
 
 def job_text(job: Job) -> str:
@@ -218,29 +232,4 @@ def why(
             ]
         )
     )
-    return Exit.OK
-
-
-def logs(
-    *,
-    job_id: Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")],
-    attempt: Annotated[
-        int | None, typer.Option("--attempt", min=1, metavar="N", help="Which attempt. Default: the latest.")
-    ] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="With the control sequences that the test printed.")] = False,
-    as_json: options.Json = False,
-    server_url: options.ServerUrl = None,
-) -> int:
-    """Print what a job's attempt printed at its end."""
-    one_of(job_id, None)
-    log = settings.connect(server_url).log(job_id, attempt=attempt)
-    if as_json:
-        output.answer_json("log", log)
-    elif raw:
-        output.answer_bytes(log.log.encode())
-    elif log.log:
-        # Progress bars redraw their line with a bare carriage return; here each state gets a line of its own.
-        output.answer(output.clean(log.log.replace("\r\n", "\n").replace("\r", "\n")))
-    else:
-        output.say(f"attempt {log.attempt} of job {log.job_id} printed nothing")
     return Exit.OK

@@ -29,6 +29,16 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def size(number: int) -> str:
+    """`512 B`, `1.2 MB`."""
+    amount, unit = float(number), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+
+
 def moment(time: datetime | None) -> str | None:
     """`2026-01-31 12:00:03Z`."""
     return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

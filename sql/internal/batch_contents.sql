@@ -6,7 +6,7 @@ returns table (
   install boolean, device text, lease_s integer, jobs jsonb, artifact jsonb
 ) language sql stable as $$
   select batch.batch_id, batch.epoch, batch.org_id, job_group.app_version_id, job_group.target, job_group.selector,
-    job_group.reset, job_group.build, batch.install, device.name, worker.lease_s,
+    job_group.reset, coalesce(batch.build, job_group.build), batch.install, device.name, worker.lease_s,
     (select coalesce(jsonb_agg(jsonb_build_object('job_id', job_id, 'test_path', test_path, 'timeout_s', timeout_s,
         'attempt', attempts + 1) order by priority desc, failed_before desc, predicted_s desc, job_id), '[]')
      from qgjob.job where batch_id = p_batch_id),

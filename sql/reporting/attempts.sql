@@ -1,13 +1,27 @@
--- Every execution of every job, with the device that ran it and the batch it belonged to. A batch is one video: the attempt
--- begins at video_offset_s, as its executor measured it, else counted from when the session was open.
+-- Every execution of every job, with the device that ran it, the batch it belonged to, and where its time went:
+--   queue_s     from its creation, or from the end of the attempt before, until a device claimed it
+--   install_s   the installation of the build, and session_s what else was prepared: once per batch, for all its attempts
+--   reset_s, body_s, upload_s   resetting the app, the test itself, storing files: together duration_s
+-- A batch is one video: the attempt begins at video_offset_s, as its executor measured it, else counted from when the
+-- session was open.
 create or replace view reporting.attempts as
   select attempt.job_id, attempt.number, attempt.org_id, job_group.app_version_id, job_group.target, job.test_path,
     attempt.batch_id, device.name as device, worker.name as worker, attempt.status, attempt.failure_kind,
     attempt.message, attempt.tests, attempt.started_at, attempt.ended_at,
     extract(epoch from attempt.ended_at - attempt.started_at)::double precision as duration_s,
-    batch.video_url,
+    greatest(0, extract(epoch from batch.claimed_at - coalesce((
+      select earlier.ended_at from qgjob.attempt as earlier
+      where earlier.job_id = attempt.job_id and earlier.number = attempt.number - 1
+    ), job.created_at)))::double precision as queue_s,
+    coalesce(extract(epoch from batch.installed_at - batch.claimed_at), 0)::double precision as install_s,
+    extract(epoch from batch.prepared_at - coalesce(batch.installed_at, batch.claimed_at))::double precision as session_s,
+    attempt.reset_s::double precision as reset_s,
+    greatest(0, extract(epoch from attempt.ended_at - attempt.started_at)::double precision
+      - coalesce(attempt.reset_s, 0) - coalesce(attempt.upload_s, 0)) as body_s,
+    attempt.upload_s::double precision as upload_s, batch.video_url,
     case when batch.video_url is not null then coalesce(attempt.video_offset_s,
-      greatest(0, extract(epoch from attempt.started_at - batch.prepared_at)))::double precision end as video_offset_s
+      greatest(0, extract(epoch from attempt.started_at - batch.prepared_at)))::double precision end as video_offset_s,
+    attempt.files, right(attempt.log, 2000) as log_tail
   from qgjob.attempt
   join qgjob.job using (job_id)
   join qgjob.batch on batch.batch_id = attempt.batch_id

@@ -87,8 +87,8 @@ begin
     where lane_id = v_group.lane_id;
   end if;
   insert into qgjob.batch as b
-    (org_id, group_id, device_id, worker_id, epoch, install, chosen, charged_s, claimed_at, expires_at)
-  values (v_group.org_id, v_group.group_id, p_device_id, p_worker_id, v_device.epoch + 1,
+    (org_id, group_id, build, device_id, worker_id, epoch, install, chosen, charged_s, claimed_at, expires_at)
+  values (v_group.org_id, v_group.group_id, v_group.build, p_device_id, p_worker_id, v_device.epoch + 1,
     v_group.build is distinct from v_device.installed_build, v_chosen, v_charged,
     v_now, v_now + make_interval(secs => v_worker.lease_s))
   returning b.* into v_live;

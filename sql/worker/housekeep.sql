@@ -13,6 +13,7 @@ begin
   -- An empty marker: PostgreSQL has just crashed. One in the future: the clock went back.
   insert into qgjob.crash_marker (written_at) values (v_now)
   on conflict (only_row) do update set written_at = v_now where crash_marker.written_at > v_now;
+  delete from qgjob.live_log where watched_until not between v_now - interval '1 min' and v_now + interval '1 min';
   v_expired := qgjob.expire_batches();
   if v_expired > 0 then
     -- A submission takes locks in an order of its own: not in a transaction that holds others.

@@ -17,7 +17,8 @@ begin
   end if;
   select * into v_group from qgjob.job_group where group_id = v_batch.group_id;
   update qgjob.batch set installed_at = v_now where batch_id = p_lease;
-  update qgjob.device set installed_build = v_group.build, installed_at = v_now where device_id = v_batch.device_id;
+  update qgjob.device set installed_build = coalesce(v_batch.build, v_group.build), installed_at = v_now
+  where device_id = v_batch.device_id;
   if not qgjob.is_wiped(v_group.target) then
     perform qgjob.learn_install(p_lease);
   end if;

@@ -1,0 +1,187 @@
+"""/builds: what is installed for an app version on each platform. Files are streamed into the object store, where an
+organisation has each content once."""
+
+import hashlib
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Any
+
+import obstore
+from litestar import Request, Response, Router, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Struct
+
+import sql
+from api.parameters import Db, Files, Limit
+from api.problems import Conflict, Missing, TooLarge, Wrong
+from qgjob.models import SUFFIXES, ArtifactAdded, Build, BuildPage, Platform
+from qgjob.store import build_key
+
+
+class Addition(Struct, forbid_unknown_fields=True):
+    """POST /builds. Without a url the content is one that the organisation has uploaded before; `size` says how much it
+    would send otherwise."""
+
+    org_id: str
+    app_version_id: str
+    platform: Platform
+    sha256: str
+    url: str | None = None
+    app_id: str | None = None
+    suffix: str | None = None
+    size: int | None = None
+
+
+class UploadLimit(Struct, frozen=True):
+    """QGJOB_BUILD_MAX_MB."""
+
+    megabytes: int
+
+    def check(self, size: int) -> None:
+        if size > self.megabytes * 1_000_000:
+            raise TooLarge(
+                "build_is_small_enough",
+                f"A build is at most {self.megabytes} MB here (QGJOB_BUILD_MAX_MB of the API).",
+            )
+
+
+@get("/", summary="List builds, newest first")
+async def list_builds(
+    db: Db, org_id: FromQuery[str | None] = None, limit: Limit = 50, before: FromQuery[datetime | None] = None
+) -> BuildPage:
+    builds = await sql.many(db, Build, "list_builds", org_id=org_id, limit=limit, before=before)
+    return BuildPage(builds, next_before=builds[-1].created_at if len(builds) == limit else None)
+
+
+@post("/", summary="Say what is installed for a build: a URL, or content that was uploaded before")
+async def add_artifact(
+    data: JSONBody[Addition], db: Db, store: Files, upload_limit: NamedDependency[UploadLimit]
+) -> Response[ArtifactAdded]:
+    await check(db, data.org_id, data.app_version_id, data.platform, data.sha256, data.app_id)
+    url, size = data.url, None
+    if url is None:
+        url = build_key(data.org_id, data.sha256, checked_suffix(data.platform, data.suffix))
+        try:
+            size = (await obstore.head_async(store, url))["size"]
+        except FileNotFoundError:
+            upload_limit.check(data.size or 0)  # rather than when all of it was sent
+            raise Missing(
+                "content_is_stored",
+                f"{data.org_id} has not uploaded a file with this SHA-256.",
+                hint="Send it: PUT /builds/{org_id}/{app_version_id}/artifacts/{platform}?sha256=…",
+            ) from None
+    elif url.startswith("builds/"):
+        raise Wrong("url_is_usable", "Leave the url out for content that was uploaded.", field="url")
+    return added(
+        await sql.one(
+            db,
+            ArtifactAdded,
+            "add_artifact",
+            org_id=data.org_id,
+            app_version_id=data.app_version_id,
+            platform=data.platform,
+            url=url,
+            sha256=data.sha256,
+            size=size,
+            app_id=data.app_id,
+        )
+    )
+
+
+@put(
+    "/{org_id:str}/{app_version_id:str}/artifacts/{platform:str}",
+    summary="Upload the file that is installed for a build",
+    request_max_body_size=None,  # streamed, and counted on the way
+)
+async def upload(
+    request: Request[Any, Any, Any],
+    org_id: FromPath[str],
+    app_version_id: FromPath[str],
+    platform: FromPath[Platform],
+    sha256: FromQuery[str],
+    db: Db,
+    store: Files,
+    upload_limit: NamedDependency[UploadLimit],
+    app_id: FromQuery[str | None] = None,
+    suffix: FromQuery[str | None] = None,
+) -> Response[ArtifactAdded]:
+    await check(db, org_id, app_version_id, platform, sha256, app_id)
+    key = build_key(org_id, sha256, checked_suffix(platform, suffix))
+    content = Content(request, sha256, upload_limit)
+    # Whatever the content raises ends the upload without a trace: nothing is visible under the key before its end.
+    await obstore.put_async(store, key, content.checked())
+    return added(
+        await sql.one(
+            db,
+            ArtifactAdded,
+            "add_artifact",
+            org_id=org_id,
+            app_version_id=app_version_id,
+            platform=platform,
+            url=key,
+            sha256=sha256,
+            size=content.size,
+            app_id=app_id,
+        )
+    )
+
+
+class Content:
+    """A request's body on its way into the store."""
+
+    def __init__(self, request: Request[Any, Any, Any], sha256: str, limit: UploadLimit) -> None:
+        self._request = request
+        self._sha256 = sha256
+        self._limit = limit
+        self.size = 0
+        announced = request.headers.get("content-length", "0")
+        limit.check(int(announced) if announced.isdigit() else 0)
+
+    async def checked(self) -> AsyncGenerator[bytes]:
+        """Piece by piece; raises at the end unless it was what it was announced to be."""
+        digest = hashlib.sha256()
+        async for piece in self._request.stream():
+            self.size += len(piece)
+            self._limit.check(self.size)
+            digest.update(piece)
+            yield piece
+        if self.size == 0:
+            raise Wrong("size_is_positive", "The file is empty.")
+        if digest.hexdigest() != self._sha256:
+            raise Conflict(
+                "content_has_its_hash",
+                f"What arrived is not the file that was announced: its SHA-256 begins with {digest.hexdigest()[:12]}, "
+                f"not with {self._sha256[:12]}.",
+                hint="Was the file written while it was sent? Send it again.",
+            )
+
+
+async def check(
+    db: sql.Database, org_id: str, app_version_id: str, platform: str, sha256: str, app_id: str | None
+) -> None:
+    """Before anything is sent or looked up."""
+    await sql.call(
+        db,
+        "check_artifact",
+        org_id=org_id,
+        app_version_id=app_version_id,
+        platform=platform,
+        sha256=sha256,
+        app_id=app_id,
+    )
+
+
+def checked_suffix(platform: Platform, suffix: str | None) -> str:
+    """What installers and clouds tell formats by."""
+    known = SUFFIXES[platform]
+    if suffix is not None and suffix not in known:
+        raise Wrong("suffix_is_known", f"A file for {platform} ends in .{' or .'.join(known)}.", field="suffix")
+    return suffix or known[0]
+
+
+def added(artifact: ArtifactAdded) -> Response[ArtifactAdded]:
+    return Response(artifact, status_code=201 if artifact.added else 200)
+
+
+router = Router("/builds", route_handlers=[list_builds, add_artifact, upload], tags=["builds"])

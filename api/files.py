@@ -1,0 +1,77 @@
+"""/jobs/{id}/artifacts: the files that attempts left behind, streamed from the object store."""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated
+from urllib.parse import quote
+
+import obstore
+from litestar import Router, get
+from litestar.params import PathParameter
+from litestar.response import Stream
+
+import sql
+from api.parameters import Db, Files, Id
+from api.problems import Missing
+from qgjob.models import AttemptFile
+
+Number = Annotated[int, PathParameter(ge=1, le=32_767)]
+PIECE = 256 * 1024
+# What a browser shows without running anything of it. All else is bytes to it.
+SHOWN = {
+    "application/json",
+    "application/zip",
+    "image/gif",
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "text/plain",
+    "video/mp4",
+    "video/webm",
+}
+
+
+class LocatedFile(AttemptFile):
+    """Where the file is; not told to clients."""
+
+    key: str
+
+
+@get("/{job_id:int}/artifacts", summary="The files that the job's attempts left behind")
+async def list_files(job_id: Id, db: Db) -> list[AttemptFile]:
+    return await sql.many(db, AttemptFile, "list_files", job_id=job_id)
+
+
+@get("/{job_id:int}/artifacts/{attempt:int}/{number:int}", summary="One of these files")
+async def get_file(job_id: Id, attempt: Number, number: Number, db: Db, store: Files) -> Stream:
+    file = await sql.one(db, LocatedFile, "get_file", job_id=job_id, attempt=attempt, number=number)
+    try:
+        found = await obstore.get_async(store, file.key)
+    except FileNotFoundError:
+        raise Missing("file_is_stored", f"The store no longer has file {number} of attempt {attempt}.") from None
+
+    async def content() -> AsyncGenerator[bytes]:
+        async for piece in found.stream(min_chunk_size=PIECE):
+            yield bytes(piece)
+
+    headers = {
+        "Content-Length": str(found.meta["size"]),
+        "Content-Disposition": disposition(file.name),
+        # Specs are not to be trusted with the origin of the API.
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "Cache-Control": "private, immutable, max-age=86400",
+    }
+    shown = file.content_type if file.content_type in SHOWN else "application/octet-stream"
+    return Stream(content(), headers=headers, media_type=shown)
+
+
+def disposition(name: str) -> str:
+    """Saved, never shown in place, and under a name without folders."""
+    last = name.replace("\\", "/").rpartition("/")[2] or "file"
+    plain = "".join(
+        letter if letter.isascii() and letter.isprintable() and letter not in '"\\%' else "_" for letter in last
+    )
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(last, safe='')}"
+
+
+router = Router("/jobs", route_handlers=[list_files, get_file], tags=["jobs"])

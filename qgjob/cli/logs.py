@@ -1,0 +1,158 @@
+"""`qgjob logs`: what a job's attempt printed; with --follow, while it prints it."""
+
+import os
+import secrets
+import stat
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from qgjob.cli import options, output, settings, verdict, words
+from qgjob.cli.show import one_of
+from qgjob.client import Client
+from qgjob.errors import Exit, Usage
+
+EPILOG = options.examples(
+    "qgjob logs --job-id=34",
+    "qgjob logs --job-id=34 --follow",
+    "qgjob logs --job-id=34 --attempt=1 --raw > attempt.log",
+)
+# What the server keeps of an attempt: a log that is shorter is all of it.
+LONGEST = 65_536
+LOOK_AGAIN_S = 1.0
+
+
+def logs(
+    *,
+    job_id: Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")],
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, metavar="N", help="Which attempt. Default: the latest.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends, as it prints.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="With the control sequences that the test printed.")] = False,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Print what a job's attempt printed, at most its last 64 KB."""
+    one_of(job_id, None)
+    if follow and (attempt is not None or as_json):
+        raise Usage("--follow goes with neither --attempt nor --json")
+    client = settings.connect(server_url)
+    if follow:
+        with commands_stopped():
+            Follower(client, job_id, raw=raw).to_the_end()
+        return Exit.OK
+    log = client.log(job_id, attempt=attempt)
+    if as_json:
+        output.answer_json("log", log)
+    elif log.log:
+        with commands_stopped():
+            output.answer_bytes(log.log.encode()) if raw else output.answer(plain(log.log))
+    else:
+        output.say(f"attempt {log.attempt} of job {log.job_id} printed nothing")
+    return Exit.OK
+
+
+class Follower:
+    """Prints each character of the attempts from the current one on once, and whole lines only."""
+
+    def __init__(self, client: Client, job_id: str, *, raw: bool) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._raw = raw
+        self._attempt = 0
+        self._length = 0  # how much of the attempt is known here
+        self._end = ""  # the last of it, to find the place in a log whose start was dropped
+        self._line = ""  # what waits for its newline
+        self._whole = False  # whether all of the recorded log was printed
+        self._said = ""
+
+    def to_the_end(self) -> None:
+        """Until the job has ended."""
+        while True:
+            live = self._client.live_log(self._job_id, attempt=self._attempt, after=self._length)
+            self._talk(live.status, live.attempt)
+            if live.attempt != self._attempt:
+                for attempt in range(self._attempt, live.attempt) if self._attempt else ():
+                    self._finish(attempt)
+                self._begin(live.attempt)
+            if live.status in ("queued", "running"):
+                if live.length < self._length:  # it was handed back, and begins again
+                    self._begin(live.attempt)
+                else:
+                    self._print(live.log, live.length)
+            elif live.attempt:
+                self._finish(live.attempt)
+            if live.status in verdict.ENDED:
+                return
+            time.sleep(LOOK_AGAIN_S)
+
+    def _begin(self, attempt: int) -> None:
+        self._attempt, self._length, self._end, self._line, self._whole = attempt, 0, "", "", False
+
+    def _finish(self, attempt: int) -> None:
+        """The attempt has been recorded: print what has not been seen of it."""
+        if attempt != self._attempt:
+            self._begin(attempt)
+        elif self._whole:
+            return
+        rest = unseen(self._client.log(self._job_id, attempt=attempt).log, self._length, self._end)
+        self._print(rest, self._length + len(rest))
+        if self._line:
+            self._print("\n", self._length + 1)
+        self._whole = True
+
+    def _print(self, text: str, length: int) -> None:
+        left_out = length - len(text) - self._length
+        if left_out > 0:
+            output.say(f"… {words.count(left_out, 'character')} left out …")
+        self._length = length
+        self._end = (self._end + text)[-2000:]
+        lines, newline, self._line = (self._line + text).rpartition("\n")
+        if newline:
+            output.answer_bytes(f"{lines}\n".encode()) if self._raw else output.answer(plain(lines) + "\n")
+
+    def _talk(self, status: str, attempt: int) -> None:
+        said = f"job {self._job_id} is {status}" + (f", attempt {attempt}" if status == "running" else "")
+        if said != self._said:
+            output.say(said)
+            self._said = said
+
+
+def unseen(whole: str, length: int, end: str) -> str:
+    """What of a recorded log comes after its first `length` characters, the last of which are `end`."""
+    if len(whole) < LONGEST:
+        return whole[length:]
+    place = whole.rfind(end) if end else -1
+    return whole if place < 0 else whole[place + len(end) :]
+
+
+def plain(text: str) -> str:
+    """Progress bars redraw their line with a bare carriage return; here each state gets a line of its own."""
+    return output.clean(text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+@contextmanager
+def commands_stopped() -> Generator[None]:
+    """GitHub's runner obeys lines such as `::error::` on a step's output: not while tests speak."""
+    if os.environ.get("GITHUB_ACTIONS") != "true" or is_file():
+        yield
+        return
+    token = secrets.token_hex(16)
+    output.answer(f"::stop-commands::{token}")
+    try:
+        yield
+    finally:
+        output.answer(f"\n::{token}::")
+
+
+def is_file() -> bool:
+    """Whether stdout is redirected into a file, where nobody obeys."""
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False
