@@ -44,9 +44,7 @@ class Drive:
 
 
 class Worker:
-    def __init__(
-        self, engine: Engine, executor: Executor, backend: Backend, options: Options, files: Files
-    ) -> None:
+    def __init__(self, engine: Engine, executor: Executor, backend: Backend, options: Options, files: Files) -> None:
         self._engine = engine
         self._executor = executor
         self._backend = backend
