@@ -20,7 +20,7 @@ RESULTS = Path(__file__).with_name("results")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=ROWS, help="this row only; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="small sizes: minutes instead of an hour")
+    parser.add_argument("--quick", action="store_true", help="small sizes: a few minutes")
     parser.add_argument("--rounds", type=int, help="rounds of each contender")
     parser.add_argument("--calm", type=float, default=1.0, help="wait for this 1-minute load before each row")
     parser.add_argument("--wait", type=float, default=60, help="but no longer than so many seconds")
@@ -36,14 +36,16 @@ def main() -> None:
         lab.prepare()
         machine = describe(url)
         began, loads = time.monotonic(), []
-        for row in options.only or ROWS:
-            loads.append(f"{row} {wait_for_calm(options.calm, options.wait):.1f}")
-            lab.say(f"{row}, at a load of {load():.1f}")
-            records += list(import_module(f"bench.rows.{row}").measure(lab))
+        try:
+            for row in options.only or ROWS:
+                loads.append(f"{row} {wait_for_calm(options.calm, options.wait):.1f}")
+                lab.say(f"{row}, at a load of {load():.1f}")
+                records += list(import_module(f"bench.rows.{row}").measure(lab))
+        finally:
+            show(records)
         machine["load before each row"] = ", ".join(loads)
         machine["took"] = f"{(time.monotonic() - began) / 60:.0f} min"
         machine["scale"] = "quick" if options.quick else "full"
-    show(records)
     name = options.name or ("" if options.quick else time.strftime("%Y-%m-%d"))
     if name:
         keep(records, machine, RESULTS, name)

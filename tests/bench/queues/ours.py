@@ -57,15 +57,21 @@ class Device:
         return seconds
 
     def run(self, batch: Any) -> int:
-        """Report every job of the batch as passed and end the batch; the number of jobs."""
+        """Report every job of the batch as passed and end the batch; the number of jobs that this ended."""
         if batch.install:
             self.connection.execute("select qgjob.record_install(p_lease => %s)", (batch.lease,))
         ids = [job["job_id"] for job in batch.jobs]
         results = Jsonb([{"job_id": job_id, "status": "completed"} for job_id in ids])
-        self.connection.execute(
-            "select * from qgjob.finish_jobs(p_lease => %s, p_results => %s)", (batch.lease, results))  # fmt: skip
-        self.release(batch.lease)
-        return len(ids)
+        try:
+            self.connection.execute(
+                "select * from qgjob.finish_jobs(p_lease => %s, p_results => %s)", (batch.lease, results))  # fmt: skip
+            return len(ids)
+        except psycopg.DatabaseError as error:
+            if error.sqlstate != "QJ409":
+                raise
+            return 0  # an idle device has taken back some of them, which count as not started
+        finally:
+            self.release(batch.lease)
 
     def close(self) -> None:
         self.connection.execute("select qgjob.end_worker(p_worker_id => %s)", (self.worker_id,))
