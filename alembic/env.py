@@ -17,11 +17,17 @@ SQL = Path(__file__).resolve().parents[1] / "sql"
 OLDEST = 150_000
 
 
+ROLES = """select string_agg(rolname, ' ' order by rolname) from pg_roles
+    where rolname in ('qgjob_api', 'qgjob_reader', 'qgjob_worker')"""
+
+
 def replace_objects(connection: sa.Connection) -> None:
     """Apply every file under sql/, unless the comment on the schema says that they already are."""
-    scripts = {path.relative_to(SQL): path.read_text() for path in sorted(SQL.rglob("*.sql"))}
-    digest = "sql " + sha256("".join(scripts.values()).encode()).hexdigest()[:12]
-    if connection.scalar(sa.text("select obj_description('qgjob'::regnamespace)")) == digest:
+    scripts = {path.relative_to(SQL): path.read_text() for path in sorted(SQL.glob("*/*.sql"))}
+    rights = (SQL / "rights.sql").read_text()
+    # A role that was missing before gets its rights now.
+    applied = [*scripts.values(), rights, connection.exec_driver_sql(ROLES).scalar() or ""]
+    if connection.scalar(sa.text("select obj_description('qgjob'::regnamespace)")) == described(applied):
         return
     run = connection.connection.cursor().execute  # psycopg itself: no parsing of ":name" or "%s"
     for check in ("off", "on"):  # once in any order, once more so that PostgreSQL validates every body
@@ -32,7 +38,17 @@ def replace_objects(connection: sa.Connection) -> None:
             except psycopg.Error as error:
                 error.add_note(f"in sql/{path}")
                 raise
-    run(f"comment on schema qgjob is '{digest}'")
+    run(rights)
+    roles = connection.exec_driver_sql(ROLES).scalar() or ""
+    if "qgjob_worker" in roles.split():
+        for path in scripts:  # the folder of whoever calls it
+            if path.parent.name == "worker":
+                run(f"grant execute on function qgjob.{path.stem} to qgjob_worker")
+    run(f"comment on schema qgjob is '{described([*scripts.values(), rights, roles])}'")
+
+
+def described(applied: list[str]) -> str:
+    return "sql " + sha256("".join(applied).encode()).hexdigest()[:12]
 
 
 def refuse(sentence: str) -> None:

@@ -4,62 +4,100 @@ import asyncio
 import logging
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 import uvicorn
 
+from api.admin import token_app
 from api.app import create_app
 from api.builds import UploadLimit
+from api.oidc import GITHUB, Issuer
 from qgjob.store import UnusableStore, open_store
-from sql.schema import UnusableDatabase, require
+from sql.schema import UnusableDatabase, require, require_role
 
 USAGE, UNAVAILABLE = 2, 5
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(token_app, name="token")
 
+
+@app.callback(invoke_without_command=True)
 def serve(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65_535)] = 8080,
     pool_size: Annotated[int, typer.Option(help="Database connections at most.", min=1)] = 10,
-    without_authentication: Annotated[
-        bool, typer.Option(help="Listen beyond loopback although nobody is asked who they are.")
-    ] = False,
+    without_authentication: Annotated[bool, typer.Option(help="Ask nobody for a token, also beyond loopback.")] = False,
 ) -> None:
-    """Serve the REST API. Needs QGJOB_DATABASE_URL; QGJOB_LISTEN_URL where that one leads through a pooler."""
+    """Serve the REST API. Needs QGJOB_DATABASE_URL; QGJOB_LISTEN_URL where that one leads through a pooler.
+
+    Callers need a token, except on loopback; QGJOB_AUTH=required asks for one there, too. The first one comes from:
+    python -m api token create --scope admin
+    """
+    if context.invoked_subcommand is not None:
+        return
     url = os.environ.get("QGJOB_DATABASE_URL")
     if not url:
-        typer.echo("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob", err=True)
-        sys.exit(USAGE)
-    if host not in LOOPBACK and not without_authentication:
-        typer.echo(
-            f"error: there is no authentication yet, so {host} would let everybody in\n"
-            "hint: put a proxy that authenticates in front of a loopback address, or say --without-authentication",
-            err=True,
-        )
-        sys.exit(USAGE)
+        refuse("set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
+    asks = asks_for_tokens(host, without_authentication)
     largest = os.environ.get("QGJOB_BUILD_MAX_MB") or "2048"
     if not largest.isascii() or not largest.isdigit():
-        typer.echo("error: QGJOB_BUILD_MAX_MB is a whole number of megabytes", err=True)
-        sys.exit(USAGE)
+        refuse("QGJOB_BUILD_MAX_MB is a whole number of megabytes")
     try:
         store = open_store()
-    except UnusableStore as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(USAGE)
+        issuer = issuer_of_environment()
+    except (UnusableStore, ValueError) as error:
+        refuse(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
     try:
         asyncio.run(require(url))
+        if asks:
+            asyncio.run(require_role(url))
     except UnusableDatabase as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(UNAVAILABLE)
-    logging.getLogger("api").info("serving http://%s:%s", host, port)
+    how = "callers show a token" if asks else "nobody is asked for a token"
+    logging.getLogger("api").info("serving http://%s:%s, %s", host, port, how)
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
-    app = create_app(url, listen_url, store, UploadLimit(int(largest)), pool_size, hosts)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    limit = UploadLimit(int(largest))
+    served = create_app(url, listen_url, store, limit, pool_size, hosts, asks=asks, issuer=issuer)
+    uvicorn.run(served, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def asks_for_tokens(host: str, without_authentication: bool) -> bool:
+    wanted = os.environ.get("QGJOB_AUTH") or ("off" if without_authentication or host in LOOPBACK else "required")
+    if wanted not in ("required", "off"):
+        refuse(f"QGJOB_AUTH is required or off, not {wanted}")
+    if wanted == "required" and without_authentication:
+        refuse("QGJOB_AUTH=required and --without-authentication contradict each other")
+    if wanted == "off" and host not in LOOPBACK and not without_authentication:
+        refuse(f"QGJOB_AUTH=off on {host} would let everybody in", "say --without-authentication, too, if you mean it")
+    return wanted == "required"
+
+
+def issuer_of_environment() -> Issuer | None:
+    """ValueError says what is wrong."""
+    audience = os.environ.get("QGJOB_OIDC_AUDIENCE")
+    if not audience:
+        return None
+    parts = urlsplit(audience)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.path or parts.query or parts.fragment:
+        raise ValueError(
+            "QGJOB_OIDC_AUDIENCE is the public URL of this server without a path: https://qgjob.example.com"
+        )
+    return Issuer(os.environ.get("QGJOB_OIDC_ISSUER") or GITHUB, audience)
+
+
+def refuse(sentence: str, hint: str | None = None) -> NoReturn:
+    typer.echo(f"error: {sentence}" + (f"\nhint: {hint}" if hint else ""), err=True)
+    sys.exit(USAGE)
 
 
 if __name__ == "__main__":
-    typer.run(serve)
+    app()

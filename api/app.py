@@ -16,9 +16,11 @@ from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import sql
-from api import builds, files, fleet, jobs, overview, runs
+from api import builds, files, fleet, jobs, overview, runs, tokens
+from api.access import Access
 from api.announcements import Announcements
 from api.builds import UploadLimit
+from api.oidc import Issuer
 from api.problems import HANDLERS
 from qgjob import __version__
 from qgjob.store import Store
@@ -65,10 +67,14 @@ def create_app(
     upload_limit: UploadLimit,
     pool_size: int = 10,
     hosts: Sequence[str] | None = None,
+    *,
+    asks: bool = False,
+    issuer: Issuer | None = None,
 ) -> Litestar:
     """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll. `hosts`: the only
-    names that requests may be for; None: any."""
+    names that requests may be for; None: any. `asks`: callers show a token. `issuer`: whose tokens are exchanged."""
     db = sql.open_pool(database_url, size=pool_size)
+    access = Access(db, asks=asks)
     announcements = Announcements(listen_url)
 
     @asynccontextmanager
@@ -81,14 +87,25 @@ def create_app(
             await asyncio.gather(*tasks, return_exceptions=True)
 
     return Litestar(
-        route_handlers=[jobs.router, files.router, runs.router, builds.router, fleet.router, overview.router],
+        route_handlers=[
+            jobs.router,
+            files.router,
+            runs.router,
+            builds.router,
+            fleet.router,
+            overview.router,
+            tokens.router,
+        ],
         dependencies={
-            "db": Provide(lambda: db, sync_to_thread=False),
+            "db": Provide(access.database, sync_to_thread=False),
+            "access": Provide(lambda: access, sync_to_thread=False),
+            "issuer": Provide(lambda: issuer, sync_to_thread=False),
             "store": Provide(lambda: store, sync_to_thread=False),
             "upload_limit": Provide(lambda: upload_limit, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
+        guards=[access.admit],
         before_request=guard(hosts),
         lifespan=[lifespan],
         request_max_body_size=LARGEST_BODY,

@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Struct
 
 import sql
+from api.access import needs
 from api.parameters import Db, Files, Limit
 from api.problems import Conflict, Missing, TooLarge, Wrong
 from qgjob.models import SUFFIXES, ArtifactAdded, Build, BuildPage, Platform
@@ -50,11 +51,11 @@ class UploadLimit(Struct, frozen=True):
 async def list_builds(
     db: Db, org_id: FromQuery[str | None] = None, limit: Limit = 50, before: FromQuery[datetime | None] = None
 ) -> BuildPage:
-    builds = await sql.many(db, Build, "list_builds", org_id=org_id, limit=limit, before=before)
+    builds = await sql.many(db, Build, "list_builds", org_id=org_id or db.org_id, limit=limit, before=before)
     return BuildPage(builds, next_before=builds[-1].created_at if len(builds) == limit else None)
 
 
-@post("/", summary="Say what is installed for a build: a URL, or content that was uploaded before")
+@post("/", opt=needs("submit"), summary="Say what is installed for a build: a URL, or content that was uploaded before")
 async def add_artifact(
     data: JSONBody[Addition], db: Db, store: Files, upload_limit: NamedDependency[UploadLimit]
 ) -> Response[ArtifactAdded]:
@@ -91,6 +92,7 @@ async def add_artifact(
 
 @put(
     "/{org_id:str}/{app_version_id:str}/artifacts/{platform:str}",
+    opt=needs("submit"),
     summary="Upload the file that is installed for a build",
     request_max_body_size=None,  # streamed, and counted on the way
 )
@@ -158,7 +160,7 @@ class Content:
 
 
 async def check(
-    db: sql.Database, org_id: str, app_version_id: str, platform: str, sha256: str, app_id: str | None
+    db: sql.OnBehalf, org_id: str, app_version_id: str, platform: str, sha256: str, app_id: str | None
 ) -> None:
     """Before anything is sent or looked up."""
     await sql.call(

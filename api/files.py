@@ -38,12 +38,12 @@ class LocatedFile(AttemptFile):
 
 @get("/{job_id:int}/artifacts", summary="The files that the job's attempts left behind")
 async def list_files(job_id: Id, db: Db) -> list[AttemptFile]:
-    return await sql.many(db, AttemptFile, "list_files", job_id=job_id)
+    return await sql.many(db, AttemptFile, "list_files", job_id=job_id, org_id=db.org_id)
 
 
 @get("/{job_id:int}/artifacts/{attempt:int}/{number:int}", summary="One of these files")
 async def get_file(job_id: Id, attempt: Number, number: Number, db: Db, store: Files) -> Stream:
-    file = await sql.one(db, LocatedFile, "get_file", job_id=job_id, attempt=attempt, number=number)
+    file = await sql.one(db, LocatedFile, "get_file", job_id=job_id, attempt=attempt, number=number, org_id=db.org_id)
     try:
         found = await obstore.get_async(store, file.key)
     except FileNotFoundError:

@@ -7,6 +7,7 @@ from litestar.params import FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 import sql
+from api.access import needs
 from api.parameters import BodyId, Db, Id
 from qgjob.models import Device, Heartbeat, Target, Worker
 
@@ -18,6 +19,7 @@ class Registration(Struct, forbid_unknown_fields=True):
     target_types: list[Target]
     version: str = ""
     lease_s: Annotated[int, Meta(ge=1, le=3600)] = 30
+    org_ids: list[str] | None = None
 
 
 class Registered(Struct):
@@ -66,7 +68,7 @@ async def list_workers(db: Db) -> list[Worker]:
     return await sql.many(db, Worker, "list_workers")
 
 
-@post("/workers", summary="A worker has started")
+@post("/workers", opt=needs("work"), summary="A worker has started")
 async def register_worker(data: JSONBody[Registration], db: Db) -> Registered:
     return await sql.one(
         db,
@@ -76,10 +78,11 @@ async def register_worker(data: JSONBody[Registration], db: Db) -> Registered:
         version=data.version,
         targets=data.target_types,
         lease_s=data.lease_s,
+        org_ids=data.org_ids or (None if db.org_id is None else [db.org_id]),
     )
 
 
-@post("/workers/{worker_id:int}/devices", summary="This worker drives a device from now on")
+@post("/workers/{worker_id:int}/devices", opt=needs("work"), summary="This worker drives a device from now on")
 async def register_device(worker_id: Id, data: JSONBody[DeviceRegistration], db: Db) -> DeviceRegistered:
     return await sql.one(
         db,
@@ -92,19 +95,34 @@ async def register_device(worker_id: Id, data: JSONBody[DeviceRegistration], db:
     )
 
 
-@post("/workers/{worker_id:int}/heartbeat", status_code=200, summary="The worker is alive; what should it stop?")
+@post(
+    "/workers/{worker_id:int}/heartbeat",
+    status_code=200,
+    opt=needs("work"),
+    summary="The worker is alive; what should it stop?",
+)
 async def heartbeat(worker_id: Id, db: Db) -> Heartbeat:
     return await sql.one(db, Heartbeat, "heartbeat", worker_id=worker_id)
 
 
-@post("/workers/{worker_id:int}/claims", status_code=200, summary="Claim a batch for a device; null: nothing to do")
+@post(
+    "/workers/{worker_id:int}/claims",
+    status_code=200,
+    opt=needs("work"),
+    summary="Claim a batch for a device; null: nothing to do",
+)
 async def claim(worker_id: Id, data: JSONBody[Claim], db: Db) -> Claimed | None:
     return await sql.optional(
         db, Claimed, "claim_batch", worker_id=worker_id, device_id=data.device_id, max_jobs=data.max_jobs
     )
 
 
-@post("/workers/{worker_id:int}/drain", status_code=200, summary="Finish the running tests, give back the rest, leave")
+@post(
+    "/workers/{worker_id:int}/drain",
+    status_code=200,
+    opt=needs("admin"),
+    summary="Finish the running tests, give back the rest, leave",
+)
 async def drain_worker(worker_id: Id, db: Db) -> Worker:
     return await sql.one(db, Worker, "drain_worker", worker_id=worker_id)
 

@@ -8,6 +8,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from msgspec import Struct, field, structs
 
 import sql
+from api.access import needs
 from api.parameters import LARGEST, BodyId, Cursor, Db, Id, Key, Limit
 from qgjob.models import (
     Attempt,
@@ -48,7 +49,7 @@ class Report(Struct, forbid_unknown_fields=True):
     result: Outcome = field(default_factory=Outcome)
 
 
-@post("/", summary="Submit one job")
+@post("/", opt=needs("submit"), summary="Submit one job")
 async def submit_job(data: JSONBody[SingleSubmission], db: Db, idempotency_key: Key = None) -> JobSubmitted:
     job = {name: value for name, value in structs.asdict(data).items() if name not in OF_THE_RUN and value is not None}
     return await sql.one(
@@ -79,7 +80,7 @@ async def list_jobs(
         db,
         Job,
         "list_jobs",
-        org_id=org_id,
+        org_id=org_id or db.org_id,
         status=status,
         target=target,
         app_version_id=app_version_id,
@@ -93,10 +94,10 @@ async def list_jobs(
 
 @get("/{job_id:int}", summary="Look at one job")
 async def get_job(job_id: Id, db: Db) -> Job:
-    return await sql.one(db, Job, "get_job", job_id=job_id)
+    return await sql.one(db, Job, "get_job", job_id=job_id, org_id=db.org_id)
 
 
-@put("/{job_id:int}", summary="Report from a worker")
+@put("/{job_id:int}", opt=needs("work"), summary="Report from a worker")
 async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Recorded:
     if data.status == "running":
         started = await sql.one(db, Decision, "start_job", lease=data.lease, job_id=job_id)
@@ -116,24 +117,31 @@ async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Recorded:
     )
 
 
-@post("/{job_id:int}/cancel", status_code=200, summary="Cancel one job, for every run that waits for it")
+@post(
+    "/{job_id:int}/cancel",
+    status_code=200,
+    opt=needs("submit"),
+    summary="Cancel one job, for every run that waits for it",
+)
 async def cancel_job(job_id: Id, db: Db) -> Cancelled:
-    return await sql.one(db, Cancelled, "cancel_job", job_id=job_id)
+    return await sql.one(db, Cancelled, "cancel_job", job_id=job_id, org_id=db.org_id)
 
 
-@post("/{job_id:int}/retry", summary="Submit an ended job again")
+@post("/{job_id:int}/retry", opt=needs("submit"), summary="Submit an ended job again")
 async def retry_job(job_id: Id, db: Db, idempotency_key: Key = None) -> JobSubmitted:
-    return await sql.one(db, JobSubmitted, "retry_job", job_id=job_id, idempotency_key=idempotency_key)
+    return await sql.one(
+        db, JobSubmitted, "retry_job", job_id=job_id, org_id=db.org_id, idempotency_key=idempotency_key
+    )
 
 
 @get("/{job_id:int}/attempts", summary="Each execution of the job")
 async def list_attempts(job_id: Id, db: Db) -> list[Attempt]:
-    return await sql.many(db, Attempt, "list_attempts", job_id=job_id)
+    return await sql.many(db, Attempt, "list_attempts", job_id=job_id, org_id=db.org_id)
 
 
 @get("/{job_id:int}/log", summary="The end of what an attempt printed")
 async def get_log(job_id: Id, db: Db, attempt: Annotated[int | None, QueryParameter(ge=1, le=32_767)] = None) -> Log:
-    return await sql.one(db, Log, "get_log", job_id=job_id, attempt=attempt)
+    return await sql.one(db, Log, "get_log", job_id=job_id, attempt=attempt, org_id=db.org_id)
 
 
 @get("/{job_id:int}/log/live", summary="What the running attempt has printed so far; ask again for more")
@@ -143,12 +151,12 @@ async def watch_log(
     attempt: Annotated[int | None, QueryParameter(ge=1, le=32_767)] = None,
     after: Annotated[int, QueryParameter(ge=0, le=LARGEST)] = 0,
 ) -> LiveLog:
-    return await sql.one(db, LiveLog, "watch_log", job_id=job_id, attempt=attempt, after=after)
+    return await sql.one(db, LiveLog, "watch_log", job_id=job_id, attempt=attempt, after=after, org_id=db.org_id)
 
 
 @get("/{job_id:int}/why", summary="What the job waits for, or why it ran where it did")
 async def get_why(job_id: Id, db: Db) -> Why:
-    return await sql.one(db, Why, "get_why", job_id=job_id)
+    return await sql.one(db, Why, "get_why", job_id=job_id, org_id=db.org_id)
 
 
 router = Router(

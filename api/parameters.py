@@ -9,7 +9,7 @@ from msgspec import Meta
 import sql
 from qgjob.store import Store
 
-Db = NamedDependency[sql.Database]
+Db = NamedDependency[SkipValidation[sql.OnBehalf]]
 Files = NamedDependency[SkipValidation[Store]]  # one of several classes, which msgspec cannot tell apart
 LARGEST = 2**63 - 1
 Id = Annotated[int, PathParameter(ge=1, le=LARGEST)]

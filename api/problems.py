@@ -27,7 +27,16 @@ class Refusal(Exception):
 
     def __init__(self, rule: str, title: str, *, field: str | None = None, hint: str | None = None) -> None:
         super().__init__(title)
+        self.headers: dict[str, str] = {}
         self.problem = Problem(type=f"urn:qgjob:{rule}", status=self.status, title=title, hint=hint, field=field)
+
+
+class Unauthenticated(Refusal):
+    status = 401
+
+
+class Forbidden(Refusal):
+    status = 403
 
 
 class Missing(Refusal):
@@ -46,7 +55,19 @@ class Wrong(Refusal):
     status = 422
 
 
+class Unavailable(Refusal):
+    """Something that the API needs does not answer just now."""
+
+    status = 503
+
+    def __init__(self, rule: str, title: str, *, retry_after_s: int) -> None:
+        super().__init__(rule, title, hint="Nothing was decided; try again.")
+        self.headers = {"Retry-After": str(retry_after_s)}
+
+
 def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[Any]:
+    if problem.status == 401:
+        headers = {"WWW-Authenticate": 'Bearer realm="qgjob"', **(headers or {})}
     return Response(to_builtins(problem), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
 
 
@@ -130,7 +151,7 @@ def from_body(request: AnyRequest, error: UnicodeDecodeError | RecursionError) -
 
 
 def from_refusal(request: AnyRequest, refusal: Refusal) -> Response[Any]:
-    return answer(refusal.problem)
+    return answer(refusal.problem, refusal.headers)
 
 
 def from_store(request: AnyRequest, error: BaseStoreError) -> Response[Any]:

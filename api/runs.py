@@ -8,13 +8,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
 import sql
+from api.access import needs
 from api.announcements import Announcements
 from api.junit import junit_xml
 from api.parameters import Cursor, Db, Id, Key, Limit
 from qgjob.models import MAX_JOBS_PER_RUN, Cancelled, Job, Run, RunPage, RunSubmission, RunSubmitted
 
 
-@post("/", summary="Submit many jobs in one transaction")
+@post("/", opt=needs("submit"), summary="Submit many jobs in one transaction")
 async def submit_run(data: JSONBody[RunSubmission], db: Db, idempotency_key: Key = None) -> RunSubmitted:
     return await sql.one(
         db,
@@ -38,7 +39,7 @@ async def list_runs(
     cursor: Cursor = None,
 ) -> RunPage:
     runs = await sql.many(
-        db, Run, "list_runs", org_id=org_id, app_version_id=app_version_id, limit=limit, cursor=cursor
+        db, Run, "list_runs", org_id=org_id or db.org_id, app_version_id=app_version_id, limit=limit, cursor=cursor
     )
     return RunPage(runs, next_cursor=runs[-1].run_id if len(runs) == limit else None)
 
@@ -53,11 +54,11 @@ async def get_run(
 ) -> Run:
     clock = asyncio.get_running_loop().time
     until = clock() + wait
-    run = await sql.one(db, Run, "get_run", run_id=run_id)
+    run = await sql.one(db, Run, "get_run", run_id=run_id, org_id=db.org_id)
     while run.seq <= after_seq and run.finished_at is None and clock() < until:
         with announcements.of(run_id) as changed:
             await sql.call(db, "watch_run", run_id=run_id)
-            run = await sql.one(db, Run, "get_run", run_id=run_id)
+            run = await sql.one(db, Run, "get_run", run_id=run_id, org_id=db.org_id)
             if run.seq > after_seq:
                 break
             try:
@@ -65,27 +66,29 @@ async def get_run(
                     await changed.wait()
             except TimeoutError:
                 pass
-        run = await sql.one(db, Run, "get_run", run_id=run_id)
+        run = await sql.one(db, Run, "get_run", run_id=run_id, org_id=db.org_id)
     return run
 
 
 @get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")
 async def get_junit(run_id: Id, db: Db) -> Response[bytes]:
-    run = await sql.one(db, Run, "get_run", run_id=run_id)
-    jobs = await sql.many(db, Job, "list_jobs", run_id=run_id, limit=MAX_JOBS_PER_RUN)
+    run = await sql.one(db, Run, "get_run", run_id=run_id, org_id=db.org_id)
+    jobs = await sql.many(db, Job, "list_jobs", org_id=db.org_id, run_id=run_id, limit=MAX_JOBS_PER_RUN)
     return Response(junit_xml(run, jobs), media_type="text/xml")
 
 
-@post("/{run_id:int}/cancel", status_code=200, summary="Cancel what no other run waits for")
+@post("/{run_id:int}/cancel", status_code=200, opt=needs("submit"), summary="Cancel what no other run waits for")
 async def cancel_run(run_id: Id, db: Db) -> Cancelled:
-    return await sql.one(db, Cancelled, "cancel_run", run_id=run_id)
+    return await sql.one(db, Cancelled, "cancel_run", run_id=run_id, org_id=db.org_id)
 
 
-@post("/{run_id:int}/retry", summary="Submit again what did not pass, or all of it")
+@post("/{run_id:int}/retry", opt=needs("submit"), summary="Submit again what did not pass, or all of it")
 async def retry_run(
     run_id: Id, db: Db, only: FromQuery[Literal["failed", "all"]] = "failed", idempotency_key: Key = None
 ) -> RunSubmitted:
-    return await sql.one(db, RunSubmitted, "retry_run", run_id=run_id, only=only, idempotency_key=idempotency_key)
+    return await sql.one(
+        db, RunSubmitted, "retry_run", run_id=run_id, only=only, idempotency_key=idempotency_key, org_id=db.org_id
+    )
 
 
 router = Router(

@@ -292,6 +292,7 @@ class Worker(Struct):
     devices: int
     started_at: datetime
     seen_at: datetime
+    org_ids: list[str] | None = None  # whom it serves; null: everybody
 
 
 class Heartbeat(Struct):
@@ -327,6 +328,7 @@ class Device(Struct):
     status: Literal["idle", "busy", "offline"]
     installed_build: str | None
     epoch: int
+    org_ids: list[str] | None = None  # whom it serves; null: everybody
 
 
 class Stats(Struct):
@@ -380,3 +382,65 @@ class Problem(Struct, omit_defaults=True):
     hint: str | None = None
     field: str | None = None
     request_id: str | None = None
+
+
+Scope = Literal["submit", "read", "work", "admin"]
+
+
+class Token(Struct):
+    """A token as its administrators see it: its text is known to its owner only."""
+
+    token_id: int
+    hint: str
+    name: str
+    org_id: str | None
+    scopes: list[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class TokenPage(Struct):
+    tokens: list[Token]
+    next_cursor: int | None
+
+
+class TokenCreated(Token):
+    """The only answer that tells a token."""
+
+    token: str
+
+
+class Exchanged(Struct):
+    """For a token of GitHub: a short one of this server."""
+
+    token: str
+    org_id: str
+    scopes: list[Scope]
+    expires_at: datetime
+
+
+class Identity(Struct):
+    """GET /whoami. `authentication` is off where nobody is asked for a token."""
+
+    authentication: Literal["required", "off"]
+    token_id: int | None = None
+    name: str | None = None
+    org_id: str | None = None
+    scopes: list[Scope] = []
+    expires_at: datetime | None = None
+
+
+class Trust(Struct):
+    """Whose GitHub Actions get tokens of an organisation; null lets everything through."""
+
+    trust_id: int
+    org_id: str
+    issuer: str
+    repository_owner_id: str
+    repository_id: str | None
+    ref: str | None
+    environment: str | None
+    event_name: str | None
+    created_at: datetime

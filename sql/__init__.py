@@ -6,18 +6,20 @@ transaction. Each function's rules are told in its file in this folder.
 
 import os
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any, LiteralString, TypeVar
+from typing import Any, LiteralString, NamedTuple, TypeVar
 
 import msgspec
-from psycopg import AsyncConnection, OperationalError
-from psycopg.rows import BaseRowFactory, RowMaker
+from psycopg import AsyncConnection, AsyncCursor, OperationalError
+from psycopg.rows import BaseRowFactory, RowMaker, tuple_row
 from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb as Json
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
-__all__ = ["Database", "Json", "call", "listen", "many", "one", "open_pool", "optional"]
+__all__ = ["Database", "Json", "OnBehalf", "call", "listen", "many", "one", "open_pool", "optional"]
 
 
 class Connection(AsyncConnection[Any]):
@@ -28,6 +30,19 @@ class Connection(AsyncConnection[Any]):
 
 Database = AsyncConnectionPool[Connection]
 Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+class OnBehalf(NamedTuple):
+    """Calls for somebody who showed a token: by the role that row-level security holds for, and for the rows of one
+    organisation (None: of all). `asked` is False where nobody is asked for tokens; then calls are the login's own."""
+
+    db: Database
+    org_id: str | None = None
+    asked: bool = True
+
+
+# For the transaction only, so that whoever has the connection next finds nothing of it, also behind a pooler.
+ENTER = b"select set_config('role', 'qgjob_api', true), set_config('qgjob.org_id', %s, true)"
 
 set_json_dumps(msgspec.json.encode)
 set_json_loads(msgspec.json.decode)
@@ -74,7 +89,7 @@ async def listen(url: str, *channels: LiteralString) -> AsyncConnection[Any]:
     return connection
 
 
-async def one(db: Database, row: type[Row], function: LiteralString, **args: Any) -> Row:
+async def one(db: Database | OnBehalf, row: type[Row], function: LiteralString, **args: Any) -> Row:
     """The single row the function returns. Raises psycopg.Error; SQLSTATE QJxxx are the function's own refusals."""
     found = await optional(db, row, function, **args)
     if found is None:
@@ -82,24 +97,39 @@ async def one(db: Database, row: type[Row], function: LiteralString, **args: Any
     return found
 
 
-async def optional(db: Database, row: type[Row], function: LiteralString, **args: Any) -> Row | None:
+async def optional(db: Database | OnBehalf, row: type[Row], function: LiteralString, **args: Any) -> Row | None:
     """The row the function returns, or None where it has nothing."""
-    async with db.connection() as connection, connection.cursor(row_factory=_struct_row(row)) as cursor:
-        await cursor.execute(_statement(row, function, tuple(args)), args)
+    async with _called(db, _struct_row(row), _statement(row, function, tuple(args)), args) as cursor:
         return await cursor.fetchone()
 
 
-async def many(db: Database, row: type[Row], function: LiteralString, **args: Any) -> list[Row]:
+async def many(db: Database | OnBehalf, row: type[Row], function: LiteralString, **args: Any) -> list[Row]:
     """All rows the function returns, in its order."""
-    async with db.connection() as connection, connection.cursor(row_factory=_struct_row(row)) as cursor:
-        await cursor.execute(_statement(row, function, tuple(args)), args)
+    async with _called(db, _struct_row(row), _statement(row, function, tuple(args)), args) as cursor:
         return await cursor.fetchall()
 
 
-async def call(db: Database, function: LiteralString, **args: Any) -> None:
+async def call(db: Database | OnBehalf, function: LiteralString, **args: Any) -> None:
     """For functions that answer nothing."""
-    async with db.connection() as connection:
-        await connection.execute(_statement(None, function, tuple(args)), args)
+    async with _called(db, tuple_row, _statement(None, function, tuple(args)), args):
+        pass
+
+
+@asynccontextmanager
+async def _called(
+    db: Database | OnBehalf, rows: BaseRowFactory[Any], statement: bytes, args: dict[str, Any]
+) -> AsyncGenerator[AsyncCursor[Any]]:
+    if not isinstance(db, OnBehalf):
+        db = OnBehalf(db, asked=False)
+    async with db.db.connection() as connection, connection.cursor(row_factory=rows) as cursor:
+        if db.asked:
+            # Without another round trip: what a pipeline sends is one transaction until its end.
+            async with connection.pipeline():
+                await connection.execute(ENTER, (db.org_id or "*",))
+                await cursor.execute(statement, args)
+        else:
+            await cursor.execute(statement, args)
+        yield cursor
 
 
 @lru_cache(maxsize=500)  # there are a few dozen; composing one takes longer than sending it

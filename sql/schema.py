@@ -29,3 +29,21 @@ async def require(url: str) -> None:
     at = row[0] if row else "nothing"
     if at < newest:
         raise UnusableDatabase(f"this database is at revision {at}, needed is {newest}; run: alembic upgrade head")
+
+
+CAN_ENTER: LiteralString = "select set_config('role', 'qgjob_api', true)"
+
+
+async def require_role(url: str) -> None:
+    """Raises UnusableDatabase unless this login may become qgjob_api, whom row-level security holds for."""
+    try:
+        async with await psycopg.AsyncConnection.connect(url, connect_timeout=10) as connection:
+            await connection.execute(CAN_ENTER)
+    except psycopg.OperationalError as error:
+        raise UnusableDatabase(f"cannot use the database: {str(error).strip()}") from None
+    except psycopg.Error as error:
+        raise UnusableDatabase(
+            f"callers are asked for tokens, but the login of QGJOB_DATABASE_URL is no member of qgjob_api: "
+            f"{error.diag.message_primary}; as a superuser: create role qgjob_api nologin (if it is missing), "
+            "alembic upgrade head, grant qgjob_api to that login"
+        ) from None

@@ -8,13 +8,15 @@ create or replace function qgjob.add_artifact(
 ) returns table (
   org_id text, app_version_id text, platform text, url text, sha256 text, size bigint, app_id text,
   created_at timestamptz, added boolean
-) language plpgsql volatile as $$
+) language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := qgjob.now();
   v_key text := format('builds/%s/%s.', p_org_id, p_sha256);
   v_added boolean;
 begin
+  perform qgjob.require_org(p_org_id);
   if p_size <= 0 then
     raise exception using errcode = 'QJ422', constraint = 'size_is_positive', column = 'size',
       message = 'The file is empty.';

@@ -1,7 +1,8 @@
 -- Cancel a run: jobs that no other unfinished run waits for are cancelled, the others are left to those runs. Results that
 -- were written stay. An ended run stays as it is.
 create or replace function qgjob.cancel_run(p_run_id bigint, p_org_id text default null)
-returns setof qgjob.cancellation language plpgsql volatile
+returns setof qgjob.cancellation language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_now timestamptz := qgjob.now();
@@ -9,7 +10,7 @@ declare
   v_shared bigint[];
   v_run qgjob.run;
 begin
-  perform from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id);
+  perform from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id) and qgjob.may_see(org_id);
   if not found then
     raise exception using errcode = 'QJ404', constraint = 'run_exists', message = format('There is no run %s.', p_run_id);
   end if;

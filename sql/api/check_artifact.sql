@@ -2,11 +2,13 @@
 -- same content again is welcome, other content needs another app_version_id.
 create or replace function qgjob.check_artifact(
   p_org_id text, p_app_version_id text, p_platform text, p_sha256 text, p_app_id text default null
-) returns void language plpgsql stable as $$
+) returns void language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp as $$
 declare
   v_known text;
 begin
   perform qgjob.require_name('org_id', p_org_id);
+  perform qgjob.require_org(p_org_id);
   perform qgjob.require_name('app_version_id', p_app_version_id);
   if coalesce(p_platform not in ('android', 'ios'), true) then
     raise exception using errcode = 'QJ422', constraint = 'platform_is_known', column = 'platform',

@@ -1,10 +1,12 @@
 -- Is the service able to do its work? `degraded`: jobs wait for devices, of a target and perhaps with labels, that no
--- live worker drives.
-create or replace function qgjob.get_health()
+-- live worker drives. p_details false: without the labels, for whom nobody knows.
+drop function if exists qgjob.get_health();
+create or replace function qgjob.get_health(p_details boolean default true)
 returns table (
   status text, database text, schema_version text, oldest_pending_s double precision, live_workers jsonb,
   unserved text[]
-) language sql stable as $$
+) language sql stable security definer
+set search_path = pg_catalog, pg_temp as $$
   with waiting as (
     select target, (
       select head_at from qgjob.job_group
@@ -20,13 +22,14 @@ returns table (
       select count(*) from reporting.workers where status = 'live' and target = any (targets))) as workers
     from unnest(array['emulator', 'device', 'browserstack']) as target
   ) as live, (
-    select coalesce(array_agg(distinct target || case when selector = '{}' then '' else ' ' || selector::text end), '{}')
+    select coalesce(array_agg(distinct target || case when selector = '{}' or not p_details then '' else ' ' || selector::text end), '{}')
       as targets
     from qgjob.lane
     where active
       and exists (select from qgjob.job_group where job_group.lane_id = lane.lane_id and head_priority is not null)
       and not exists (
         select from qgjob.device join qgjob.worker using (worker_id)
-        where device.target = lane.target and labels @> selector and qgjob.worker_status(worker) = 'live')
+        where device.target = lane.target and labels @> selector
+          and qgjob.serves(device.org_ids, lane.org_id) and qgjob.worker_status(worker) = 'live')
   ) as unserved
 $$;

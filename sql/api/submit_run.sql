@@ -7,7 +7,8 @@
 create or replace function qgjob.submit_run(
   p_org_id text, p_app_version_id text, p_jobs jsonb, p_defaults jsonb default '{}', p_labels jsonb default '{}',
   p_idempotency_key text default null
-) returns qgjob.submitted language plpgsql volatile
+) returns qgjob.submitted language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   v_now timestamptz := qgjob.now();
@@ -20,6 +21,7 @@ declare
   v_joined bigint[] := '{}';
 begin
   perform qgjob.require_name('org_id', p_org_id);
+  perform qgjob.require_org(p_org_id);
   perform qgjob.require_name('app_version_id', p_app_version_id);
   if jsonb_typeof(p_labels) is distinct from 'object'
       or jsonb_path_exists(p_labels, 'strict $.* ? (@.type() != "string")') then

@@ -3,7 +3,8 @@
 -- after the last question. The worker hears it by a notification, so without one there is nothing before the result.
 create or replace function qgjob.watch_log(
   p_job_id bigint, p_attempt integer default null, p_after bigint default 0, p_org_id text default null
-) returns table (job_id bigint, attempt integer, status text, length bigint, log text) language plpgsql volatile as $$
+) returns table (job_id bigint, attempt integer, status text, length bigint, log text) language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   c_watch constant interval := '15 s';

@@ -1,7 +1,8 @@
 -- Cancel these jobs: at once where they have not started, by their worker where they run. Ended ones stay as they are.
 -- Callers hold the jobs' row locks.
 create or replace function qgjob.cancel_jobs(p_job_ids bigint[]) returns qgjob.cancellation
-language plpgsql volatile as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 declare
   v_now timestamptz := qgjob.now();
   v_ended bigint[];

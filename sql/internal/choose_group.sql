@@ -6,28 +6,39 @@
 --      only where that is_worth_joining.
 -- Returns with the lane locked, so that no two devices are the first of a group. Locked lanes are passed over at first
 -- and waited for only by a transaction that holds no other lane, so that claims do not deadlock. Lanes that turn out to have
--- no pending job are put to rest.
+-- no pending job are put to rest. A device that serves some organisations only looks at their lanes only.
 create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
 language plpgsql volatile as $$
 declare
   v_group qgjob.job_group;
+  v_lanes refcursor;
   v_lane bigint;
   v_busy bigint;
   v_locked boolean := false;
 begin
   select * into v_group from qgjob.job_group
   where build = p_device.installed_build and target = p_device.target and head_priority is not null
-    and p_device.labels @> selector
+    and p_device.labels @> selector and qgjob.serves(p_device.org_ids, org_id)
   order by head_priority desc, rank_at limit 1;
   if found and qgjob.has_room(v_group.org_id) and not qgjob.should_yield(p_device, v_group) then
     return v_group.group_id;
   end if;
 
-  for v_lane in
-    select lane_id from qgjob.lane
-    where target = p_device.target and active and p_device.labels @> selector
-    order by pass, lane_id desc  -- whoever has just come starts level with the others, and goes first
+  -- Two queries, because each has an index of its own: the first stops at the first lane that will do.
+  if p_device.org_ids is null then
+    open v_lanes for
+      select lane_id from qgjob.lane
+      where target = p_device.target and active and p_device.labels @> selector
+      order by pass, lane_id desc;  -- whoever has just come starts level with the others, and goes first
+  else
+    open v_lanes for
+      select lane_id from qgjob.lane
+      where org_id = any (p_device.org_ids) and target = p_device.target and active and p_device.labels @> selector
+      order by pass, lane_id desc;
+  end if;
   loop
+    fetch v_lanes into v_lane;
+    exit when not found;
     if qgjob.best_group(v_lane) is null then
       perform qgjob.rest_lane(v_lane);
       continue;

@@ -11,6 +11,7 @@ language sql volatile as $$
       select from qgjob.lane, qgjob.lane as own
       where own.lane_id = p_group.lane_id
         and lane.target = own.target and lane.active and lane.pass <= own.pass and p_device.labels @> lane.selector
+        and qgjob.serves(p_device.org_ids, lane.org_id)
         and qgjob.has_room(lane.org_id)
         and exists (
           select from qgjob.job_group as other

@@ -1,7 +1,8 @@
 -- A new run of jobs like these, each naming the one it repeats.
 create or replace function qgjob.submit_again(
   p_org_id text, p_app_version_id text, p_job_ids bigint[], p_labels jsonb, p_idempotency_key text
-) returns qgjob.submitted language plpgsql volatile as $$
+) returns qgjob.submitted language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 declare
   v_submitted qgjob.submitted;
 begin

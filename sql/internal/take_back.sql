@@ -17,6 +17,7 @@ begin
   ) as queued on queued.jobs > 0
   where batch.ended_at is null and batch.device_id <> p_device.device_id
     and job_group.target = p_device.target and p_device.labels @> job_group.selector
+    and qgjob.serves(p_device.org_ids, batch.org_id)
     -- A device that has only just claimed is about to start one itself.
     and (queued.jobs > 1 or exists (
       select from qgjob.job where job.batch_id = batch.batch_id and status = 'running'))

@@ -4,7 +4,7 @@
 --   reset_s, body_s, upload_s   resetting the app, the test itself, storing files: together duration_s
 -- A batch is one video: the attempt begins at video_offset_s, as its executor measured it, else counted from when the
 -- session was open.
-create or replace view reporting.attempts as
+create or replace view reporting.attempts with (security_invoker = true) as
   select attempt.job_id, attempt.number, attempt.org_id, job_group.app_version_id, job_group.target, job.test_path,
     attempt.batch_id, device.name as device, worker.name as worker, attempt.status, attempt.failure_kind,
     attempt.message, attempt.tests, attempt.started_at, attempt.ended_at,

@@ -1,5 +1,5 @@
 -- Every batch: one device, one build, at most one installation, and the attempts it served.
-create or replace view reporting.batches as
+create or replace view reporting.batches with (security_invoker = true) as
   select batch.batch_id, batch.org_id, job_group.app_version_id, job_group.target, device.name as device,
     worker.name as worker, batch.installed_at is not null as installed,
     extract(epoch from batch.installed_at - batch.claimed_at)::double precision as install_s,

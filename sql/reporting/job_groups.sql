@@ -1,5 +1,5 @@
 -- The grouping at work: unfinished jobs that can share one installation, and the devices on them now.
-create or replace view reporting.job_groups as
+create or replace view reporting.job_groups with (security_invoker = true) as
   select job_group.group_id, job_group.org_id, job_group.app_version_id, job_group.target, job_group.selector,
     job_group.reset, qgjob.priority_word(max(job.priority)) as priority,
     (count(*) filter (where job.status = 'pending'))::integer as pending,

@@ -1,5 +1,5 @@
 -- Every job as users see it: what to run, how it went, where.
-create or replace view reporting.jobs as
+create or replace view reporting.jobs with (security_invoker = true) as
   select job.job_id, created_by.run_id, job.org_id, job_group.app_version_id, job.test_path, job_group.target,
     job_group.selector, job_group.reset, qgjob.priority_word(job.priority) as priority, job.status, job.failure_kind,
     job.flaky, job.message, job.attempts, job.retries, job.timeout_s, device.name as device, worker.name as worker,

@@ -1,6 +1,6 @@
 -- Every run: its jobs by status, and what grouping saved. `installs` were made for batches that served it;
 -- `saved_s` is what installing for each of its attempts would have cost more. `seq` grows with every change of a job.
-create or replace view reporting.runs as
+create or replace view reporting.runs with (security_invoker = true) as
   select run.run_id, run.org_id, run.app_version_id,
     case
       when run.finished_at is null then case when jobs.pending = run.total then 'pending' else 'running' end

@@ -5,7 +5,8 @@
 -- So the others that were admitted may not have been counted yet, and are added.
 create or replace function qgjob.admit_session(
   p_lease bigint, p_account text, p_allowed integer, p_running integer, p_known bigint[]
-) returns table (admitted boolean) language plpgsql volatile as $$
+) returns table (admitted boolean) language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 declare
   v_batch qgjob.batch;
   v_known integer;

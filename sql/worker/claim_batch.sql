@@ -11,7 +11,8 @@ create or replace function qgjob.claim_batch(
 ) returns table (
   lease bigint, epoch bigint, org_id text, app_version_id text, target text, selector jsonb, reset text, build text,
   install boolean, device text, lease_s integer, jobs jsonb, artifact jsonb
-) language plpgsql volatile
+) language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 #variable_conflict use_column
 declare

@@ -1,5 +1,6 @@
 -- The worker leaves: its batches are given back and its devices are free for another. May be repeated.
-create or replace function qgjob.end_worker(p_worker_id bigint) returns void language plpgsql volatile as $$
+create or replace function qgjob.end_worker(p_worker_id bigint) returns void language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 begin
   -- The devices first: from then on the worker claims nothing more.
   perform from qgjob.device where worker_id = p_worker_id order by device_id for no key update;

@@ -5,7 +5,8 @@
 -- Two workers never upload the same: the claim holds while its worker lives, a quarter of an hour at most. Clouds keep
 -- uploads for 30 days; an older one is uploaded again before they lose it.
 create or replace function qgjob.find_upload(p_worker_id bigint, p_provider text, p_account text, p_sha256 text)
-returns table (url text, yours boolean) language plpgsql volatile as $$
+returns table (url text, yours boolean) language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := qgjob.now();

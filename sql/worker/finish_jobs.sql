@@ -8,7 +8,8 @@
 --   cancelled                  the worker stopped it because that was requested
 -- A job whose start nobody reported ran, for all that is known, since its batch was claimed; nothing is learned from it.
 create or replace function qgjob.finish_jobs(p_lease bigint, p_results jsonb)
-returns table (job_id bigint, status text, recorded boolean) language plpgsql volatile
+returns table (job_id bigint, status text, recorded boolean) language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
@@ -42,6 +43,7 @@ begin
 
   v_jobs := array(
     select job from qgjob.job where job.job_id = any (array(select result.job_id from unnest(v_results) as result))
+      and qgjob.may_see(job.org_id)
     order by job.job_id for no key update);
 
   for v_job in  -- what is not simply to be recorded

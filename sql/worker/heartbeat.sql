@@ -1,7 +1,8 @@
 -- The worker is alive: renew the leases of all its batches, and learn which are held, which of those have no job left
 -- (no use in installing for them), which running jobs to stop, and whether to drain. A renewal after expiry counts as long as nobody has taken the batch.
 create or replace function qgjob.heartbeat(p_worker_id bigint)
-returns table (draining boolean, leases bigint[], empty_leases bigint[], stop_jobs bigint[]) language plpgsql volatile
+returns table (draining boolean, leases bigint[], empty_leases bigint[], stop_jobs bigint[]) language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
 set enable_seqscan = off as $$
 declare
   v_worker qgjob.worker := qgjob.require_worker(p_worker_id);

@@ -1,7 +1,8 @@
 -- What has to happen without anyone asking. Every API and worker process calls it about once a second; one at a time does
 -- the work, and the others are answered at once. Where `submitted` is not 0 there may be more: call again.
 create or replace function qgjob.housekeep() returns table (expired integer, submitted integer)
-language plpgsql volatile set enable_seqscan = off as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
   v_now timestamptz := qgjob.now();
   v_expired integer;

@@ -1,6 +1,7 @@
 -- The build is on the device, and that was verified. May be repeated; the first time tells how long installing takes,
 -- except where it is the session that installs (see record_session).
-create or replace function qgjob.record_install(p_lease bigint) returns void language plpgsql volatile
+create or replace function qgjob.record_install(p_lease bigint) returns void language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
 set enable_seqscan = off as $$
 declare
   v_now timestamptz := qgjob.now();

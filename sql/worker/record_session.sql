@@ -2,7 +2,8 @@
 -- when the batch was prepared. Opening a session is what installs the build on devices that are wiped, and what it costs.
 create or replace function qgjob.record_session(
   p_lease bigint, p_session_id text default null, p_video_url text default null
-) returns void language plpgsql volatile as $$
+) returns void language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 declare
   v_now timestamptz := qgjob.now();
   v_batch qgjob.batch;

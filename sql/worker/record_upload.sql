@@ -1,6 +1,7 @@
 -- The content of this hash is at this URL of a device cloud from now on. Whoever was late says so, too: each URL works.
 create or replace function qgjob.record_upload(p_provider text, p_account text, p_sha256 text, p_url text)
-returns void language sql volatile as $$
+returns void language sql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
   insert into qgjob.upload (provider, account, sha256, url, uploaded_at)
   values (p_provider, p_account, p_sha256, p_url, qgjob.now())
   on conflict (provider, account, sha256) do update

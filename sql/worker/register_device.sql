@@ -2,11 +2,13 @@
 -- that is not, or has ended, it is taken over, and a batch it left behind returns to its group.
 create or replace function qgjob.register_device(
   p_worker_id bigint, p_name text, p_target text, p_labels jsonb default '{}'
-) returns table (device_id bigint) language plpgsql volatile as $$
+) returns table (device_id bigint) language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   v_worker qgjob.worker := qgjob.require_worker(p_worker_id);
   v_device qgjob.device;
+  v_new boolean;
 begin
   if jsonb_typeof(p_labels) is distinct from 'object'
       or jsonb_path_exists(p_labels, 'strict $.* ? (@.type() != "string")') then
@@ -20,15 +22,17 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'target_is_known', column = 'target',
       message = 'A device is an emulator, device or browserstack.';
   end if;
-  insert into qgjob.device (name, target, labels, created_at)
-  values (p_name, p_target, p_labels, qgjob.now()) on conflict on constraint device_name_is_unique do nothing;
+  insert into qgjob.device (name, target, labels, org_ids, created_at)
+  values (p_name, p_target, p_labels, v_worker.org_ids, qgjob.now()) on conflict on constraint device_name_is_unique do nothing;
+  v_new := found;
   select * into v_device from qgjob.device where name = p_name for no key update;
 
   if v_device.worker_id <> p_worker_id and exists (
     select from qgjob.worker
     where worker_id = v_device.worker_id and ended_at is null
       and seen_at > qgjob.now() - make_interval(secs => lease_s)
-  ) then
+  ) or not v_new and not qgjob.may_see(null) and v_device.org_ids is distinct from v_worker.org_ids then
+    -- Who holds a token of one organisation takes no device over that has served others.
     raise exception using errcode = 'QJ409', constraint = 'device_has_one_worker', column = 'name',
       message = format('Device %s is driven by another worker that is alive.', p_name),
       hint = 'Stop that worker, or wait until its lease has run out.';
@@ -41,7 +45,7 @@ begin
   end if;
 
   return query
-  update qgjob.device set worker_id = p_worker_id, target = p_target, labels = p_labels
+  update qgjob.device set worker_id = p_worker_id, target = p_target, labels = p_labels, org_ids = v_worker.org_ids
   where device.device_id = v_device.device_id
   returning device.device_id;
 end $$;

@@ -1,6 +1,7 @@
 -- The device is done with its batch and gives back what it did not finish. May be repeated.
 create or replace function qgjob.release_batch(p_lease bigint, p_reason text default 'done', p_message text default null)
-returns void language plpgsql volatile as $$
+returns void language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 begin
   if p_reason is null or p_reason not in ('done', 'drained', 'busy', 'unprepared') then
     raise exception using errcode = 'QJ422', constraint = 'end_reason_is_known', column = 'reason',

@@ -2,7 +2,8 @@
 -- returns to its group; a job that was running then is a loss. May be repeated, and is nothing to a device that another
 -- worker has taken over.
 create or replace function qgjob.release_device(p_worker_id bigint, p_device_id bigint, p_message text default null)
-returns void language plpgsql volatile as $$
+returns void language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
 begin
   perform from qgjob.device where device_id = p_device_id and worker_id = p_worker_id for no key update;
   if not found then

@@ -1,0 +1,41 @@
+-- A token with these scopes, for an organisation; without one, for all, which only `work` and `admin` may be. The database
+-- never sees its text: p_hash is the SHA-256, p_hint its beginning, by which people recognise it. p_expires_in_s null: it
+-- does not expire. Who is bound to an organisation creates tokens for that one only.
+create or replace function qgjob.create_token(
+  p_hash bytea, p_hint text, p_name text, p_scopes text[], p_org_id text default null,
+  p_expires_in_s integer default null, p_created_by bigint default null
+) returns table (
+  token_id bigint, hint text, name text, org_id text, scopes text[], created_at timestamptz, expires_at timestamptz,
+  last_used_at timestamptz, revoked_at timestamptz
+) language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := qgjob.now();
+  v_scopes text[] := array(select distinct scope from unnest(p_scopes) as scope order by scope);
+begin
+  perform qgjob.require_org(p_org_id) where p_org_id is not null or not qgjob.may_see(null);
+  if p_org_id is not null then
+    perform qgjob.require_name('org_id', p_org_id);
+  end if;
+  if p_name is null or length(p_name) not between 1 and 255 then
+    raise exception using errcode = 'QJ422', constraint = 'token_name_is_short', column = 'name',
+      message = 'The name of a token has 1 to 255 characters.';
+  elsif coalesce(cardinality(v_scopes), 0) = 0 or not v_scopes <@ array['submit', 'read', 'work', 'admin'] then
+    raise exception using errcode = 'QJ422', constraint = 'scopes_are_known', column = 'scopes',
+      message = 'A token has one or more of the scopes submit, read, work and admin.';
+  elsif p_org_id is null and not v_scopes <@ array['work', 'admin'] then
+    raise exception using errcode = 'QJ422', constraint = 'only_machines_serve_all', column = 'org_id',
+      message = 'A token to submit or read belongs to an organisation.',
+      hint = 'Name it. Only tokens with the scopes work or admin may be for all.';
+  elsif p_expires_in_s not between 60 and 315360000 then
+    raise exception using errcode = 'QJ422', constraint = 'expiry_in_range', column = 'expires_in_s',
+      message = 'A token expires after 60 seconds to 10 years, or never.';
+  end if;
+  insert into qgjob.org (org_id, created_at) select p_org_id, v_now where p_org_id is not null on conflict do nothing;
+  return query
+  insert into qgjob.api_token as token (hash, hint, name, org_id, scopes, created_by, created_at, expires_at)
+  values (p_hash, p_hint, p_name, p_org_id, v_scopes, p_created_by, v_now, v_now + make_interval(secs => p_expires_in_s))
+  returning token.token_id, token.hint, token.name, token.org_id, token.scopes, token.created_at, token.expires_at,
+    token.last_used_at, token.revoked_at;
+end $$;
