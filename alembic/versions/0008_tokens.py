@@ -6,7 +6,7 @@ Roles, rights and row-level security follow from the tables' columns, in sql/rig
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 
 def upgrade() -> None:
@@ -69,5 +69,6 @@ def upgrade() -> None:
         alter table qgjob.worker add column org_ids text[]
           constraint some_org_is_served check (cardinality(org_ids) > 0);
         alter table qgjob.device add column org_ids text[];
+        alter type qgjob.device_details add attribute org_ids text[];
         """
     )

@@ -1,5 +1,6 @@
 -- Is the service able to do its work? `degraded`: jobs wait for devices, of a target and perhaps with labels, that no
--- live worker drives. p_details false: without the labels, for whom nobody knows.
+-- live worker drives; devices in quarantine do not count. p_details false: without the labels, for
+-- whom nobody knows.
 drop function if exists qgjob.get_health();
 create or replace function qgjob.get_health(p_details boolean default true)
 returns table (
@@ -29,7 +30,7 @@ set search_path = pg_catalog, pg_temp as $$
       and exists (select from qgjob.job_group where job_group.lane_id = lane.lane_id and head_priority is not null)
       and not exists (
         select from qgjob.device join qgjob.worker using (worker_id)
-        where device.target = lane.target and labels @> selector
+        where device.target = lane.target and labels @> selector and quarantined_at is null
           and qgjob.serves(device.org_ids, lane.org_id) and qgjob.worker_status(worker) = 'live')
   ) as unserved
 $$;
