@@ -61,9 +61,10 @@ def migrate(url: sa.URL) -> None:
         version = connection.connection.driver_connection.info.server_version
         if version < OLDEST:
             refuse(f"qgjob needs PostgreSQL 15 or newer; this server is {version // 10_000}.{version % 10_000}.")
-        connection.exec_driver_sql("set local lock_timeout = '4s'")
         connection.exec_driver_sql("set local client_min_messages = warning")
+        connection.exec_driver_sql("set local lock_timeout = '5min'")  # nobody waits for whoever waits here
         connection.exec_driver_sql("select pg_advisory_xact_lock(hashtext('qgjob.migrate'))")
+        connection.exec_driver_sql("set local lock_timeout = '4s'")
         connection.exec_driver_sql("create schema if not exists qgjob")
         context.configure(connection=connection, version_table_schema="qgjob")
         with context.begin_transaction():

@@ -1,0 +1,207 @@
+"""Every route of the API, asked for what belongs to another organisation, answers as if that did not exist."""
+
+import re
+from typing import Any, NamedTuple
+
+import pytest
+from callers import Answer, ask, asking, token
+from engine import Engine
+from processes import Services
+
+SHA = "0" * 64
+
+
+class Case(NamedTuple):
+    """How to ask: `{}` in the path stands for the id. `of` names the kind of the id; None: the route has none, and then
+    the answer must not hold anything of the other organisation."""
+
+    of: str | None = None
+    path: str | None = None
+    body: Any = None
+    content_type: str = "application/json"
+
+
+JOB, RUN = Case("job"), Case("run")
+# A new route needs a line here. Beyond ids in the path, bodies and queries that name one are asked below.
+MATRIX: dict[str, Case] = {
+    "POST /jobs": Case("org", body={"org_id": "{}", "app_version_id": "v1", "test_path": "a.js"}),
+    "GET /jobs": Case(),
+    "GET /jobs/{job_id}": JOB,
+    "PUT /jobs/{job_id}": Case("job", body={"lease": 1, "status": "completed", "result": {"success": True}}),
+    "POST /jobs/{job_id}/cancel": JOB,
+    "POST /jobs/{job_id}/retry": JOB,
+    "GET /jobs/{job_id}/attempts": JOB,
+    "GET /jobs/{job_id}/log": JOB,
+    "GET /jobs/{job_id}/log/live": JOB,
+    "GET /jobs/{job_id}/why": JOB,
+    "GET /jobs/{job_id}/artifacts": JOB,
+    "GET /jobs/{job_id}/artifacts/{attempt}/{number}": Case("job", "/jobs/{}/artifacts/1/1"),
+    "POST /runs": Case("org", body={"org_id": "{}", "app_version_id": "v1", "jobs": [{"test_path": "a.js"}]}),
+    "GET /runs": Case(),
+    "GET /runs/{run_id}": RUN,
+    "GET /runs/{run_id}/junit.xml": RUN,
+    "POST /runs/{run_id}/cancel": RUN,
+    "POST /runs/{run_id}/retry": RUN,
+    "GET /groups": Case(),
+    "GET /stats": Case(),
+    "GET /health": Case(),
+    "GET /builds": Case(),
+    "POST /builds": Case("org", body={"org_id": "{}", "app_version_id": "v1", "platform": "android", "sha256": SHA}),
+    "PUT /builds/{org_id}/{app_version_id}/artifacts/{platform}": Case(
+        "org", f"/builds/{{}}/v1/artifacts/android?sha256={SHA}", b"x", "application/octet-stream"
+    ),
+    "GET /workers": Case(),
+    "POST /workers": Case("org", body={"name": "w", "target_types": ["emulator"], "org_ids": ["{}"]}),
+    "POST /workers/{worker_id}/devices": Case("worker", body={"name": "mine", "target": "emulator"}),
+    "POST /workers/{worker_id}/heartbeat": Case("worker"),
+    "POST /workers/{worker_id}/claims": Case("worker", body={"device_id": 1}),
+    "POST /workers/{worker_id}/drain": Case("worker"),
+    "GET /devices": Case(),
+    "POST /devices/{device_id}/quarantine": Case("device", body={"reason": "because"}),
+    "POST /devices/{device_id}/readmit": Case("device"),
+    "GET /whoami": Case(),
+    "GET /tokens": Case(),
+    "POST /tokens": Case("org", body={"org_id": "{}", "name": "n", "scopes": ["read"]}),
+    "DELETE /tokens/{token_id}": Case("token"),
+    "POST /tokens/oidc": Case(body={"token": "x"}),
+    "GET /trusts": Case(),
+    "POST /trusts": Case("org", body={"org_id": "{}", "repository_owner_id": "1"}),
+    "DELETE /trusts/{trust_id}": Case("trust"),
+}
+
+
+class Rival(NamedTuple):
+    """What another organisation has; `ids` by kind."""
+
+    ids: dict[str, Any]
+
+
+UNKNOWN: dict[str, Any] = dict.fromkeys(("job", "run", "worker", "device", "token", "trust"), 987654321)
+UNKNOWN["org"] = "nobodys-1"
+
+
+@pytest.fixture
+def rival(engine: Engine) -> Rival:
+    """A run with an attempt, its worker and device, a build, a token, a trust: all of `rival-1`."""
+    worker = engine.call("register_worker", name="rivals", version="", targets=["emulator"], org_ids=["rival-1"])[0]
+    device = engine.call("register_device", worker_id=worker, name="rivals phone", target="emulator")[0]
+    run = engine.submit("tests/rivals.js", "tests/rivals2.js", org="rival-1", build="rivals-build")
+    batch = engine.call("claim_batch", worker_id=worker, device_id=device)
+    engine.call("record_install", lease=batch.lease)
+    engine.run_job(batch.lease, run.job_ids[0])
+    token(engine, "read", org="rival-1")
+    trust = engine.call("add_trust", org_id="rival-1", issuer="https://issuer", repository_owner_id="7")
+    engine.call("add_artifact", org_id="rival-1", app_version_id="rivals-build", platform="android", sha256=SHA,
+                url="https://rivals.example/app.apk")  # fmt: skip
+    ids = {"job": run.job_ids[0], "run": run.run_id, "worker": worker, "device": device, "org": "rival-1",
+           "token": engine.value("select max(token_id) from qgjob.api_token"), "trust": trust.trust_id}  # fmt: skip
+    return Rival(ids)
+
+
+def state(engine: Engine) -> list[Any]:
+    """Everything that a request could have changed."""
+    tables = ("job", "run", "run_job", "attempt", "batch", "build", "artifact", "org", "trust", "worker", "device")
+    rows = [str(engine.rows(f"select * from qgjob.{table} order by 1, 2")) for table in tables]
+    return [*rows, str(engine.rows("select token_id, revoked_at from qgjob.api_token order by 1"))]
+
+
+def asked(url: str, route: str, case: Case, of: Any, shown: str) -> Answer:
+    method, _, template = route.partition(" ")
+    path = (case.path or re.sub(r"\{\w+\}", "{}", template, count=1)).replace("{}", str(of))
+
+    def filled(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: filled(value) for key, value in part.items()}
+        if isinstance(part, list):
+            return [filled(value) for value in part]
+        return str(of) if part == "{}" else part
+
+    return ask(url + path, shown, filled(case.body), method=method, content_type=case.content_type)
+
+
+def alike(text: str, of: Any) -> str:
+    return re.sub(rf"\b{re.escape(str(of))}\b", "ID", text)
+
+
+def test_every_route_has_a_line_here(services: Services) -> None:
+    paths = ask(asking(services) + "/schema/openapi.json").body["paths"]
+    routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    assert routes == MATRIX.keys()
+
+
+def test_what_is_foreign_is_answered_as_what_does_not_exist(services: Services, engine: Engine, rival: Rival) -> None:
+    url = asking(services, QGJOB_OIDC_AUDIENCE="https://qgjob.example")
+    mine = token(engine, "admin", org="acme")
+    before = state(engine)
+    for route, case in MATRIX.items():
+        if case.of is None:
+            continue
+        foreign = asked(url, route, case, rival.ids[case.of], mine)
+        unknown = asked(url, route, case, UNKNOWN[case.of], mine)
+        assert foreign.status == unknown.status, (route, foreign)
+        assert 400 <= foreign.status < 500, (route, foreign)
+        assert alike(str(foreign.body), rival.ids[case.of]) == alike(str(unknown.body), UNKNOWN[case.of]), route
+        assert foreign.status == 404 or route.startswith("PUT /jobs"), (route, foreign)
+    assert state(engine) == before
+
+
+def test_what_is_listed_is_ones_own(services: Services, engine: Engine, rival: Rival) -> None:
+    url = asking(services)
+    engine.submit("tests/own.js", org="acme", build="own-build")
+    mine = token(engine, "admin", org="acme")
+    for route, case in MATRIX.items():
+        if case.of is not None or not route.startswith("GET "):
+            continue
+        path = route.removeprefix("GET ")
+        for query in ("", "?org_id=rival-1", f"?run_id={rival.ids['run']}"):
+            answer = ask(url + path + query, mine)
+            assert answer.status == 200, (route, answer)
+            said = str(answer.body).replace("'org_id': 'rival-1'" if path == "/stats" else "\0", "")
+            assert "rival" not in said, (route, query, answer.body)
+    assert ask(url + "/jobs", mine).body["jobs"][0]["test_path"] == "tests/own.js"
+    assert ask(url + "/stats?org_id=rival-1", mine).body["jobs"] == 0
+    everybody = token(engine, "admin")
+    assert {job["org_id"] for job in ask(url + "/jobs", everybody).body["jobs"]} == {"acme", "rival-1"}
+
+
+def test_a_foreign_lease_is_answered_as_an_unknown_one(services: Services, engine: Engine) -> None:
+    """Its worker's token is another organisation's, and both the lease and the job are guessed right."""
+    url = asking(services)
+    work = token(engine, "work", org="acme")
+    engine.submit(*(f"{number}.js" for number in range(7)), org="rival")
+    batch = engine.claim(engine.drive()).lease
+    job = engine.value("select max(job_id) from qgjob.job where batch_id = %s", batch)
+    assert job != batch
+    before = state(engine)
+    for status in ("running", "completed"):
+        foreign = ask(f"{url}/jobs/{job}", work, {"lease": batch, "status": status}, method="PUT")
+        unknown = ask(f"{url}/jobs/98765", work, {"lease": batch, "status": status}, method="PUT")
+        assert foreign.status == unknown.status
+        assert alike(str(foreign.body), job) == alike(str(unknown.body), 98765)
+        other = ask(f"{url}/jobs/{job}", work, {"lease": 98766, "status": status}, method="PUT")
+        assert alike(str(foreign.body), batch) == alike(str(other.body), 98766)
+    assert state(engine) == before
+    right = ask(f"{url}/jobs/{job}", token(engine, "work"), {"lease": batch, "status": "completed"}, method="PUT")
+    assert right.body == {"status": "completed", "recorded": True}
+
+
+def test_a_device_of_others_cannot_be_taken_over_by_its_name(services: Services, engine: Engine) -> None:
+    url = asking(services)
+    engine.drive("shared")
+    engine.connection.execute("update qgjob.worker set ended_at = qgjob.now()")
+    work = token(engine, "work", org="acme")
+    worker = ask(f"{url}/workers", work, {"name": "w", "target_types": ["emulator"]}).body["worker_id"]
+    taken = ask(f"{url}/workers/{worker}/devices", work, {"name": "shared", "target": "emulator"})
+    assert (taken.status, taken.body["type"]) == (409, "urn:qgjob:device_has_one_worker")
+    assert ask(f"{url}/workers/{worker}/devices", work, {"name": "own", "target": "emulator"}).status == 201
+    assert ask(f"{url}/workers/{worker}/devices", work, {"name": "own", "target": "emulator"}).status == 201
+
+
+def test_two_organisations_on_one_connection_leave_each_other_nothing(services: Services, engine: Engine) -> None:
+    url = asking(services)
+    engine.submit("tests/a.js", org="acme")
+    engine.submit("tests/b.js", org="other")
+    tokens = {org: token(engine, "read", org=org) for org in ("acme", "other")}
+    for _ in range(10):  # more than psycopg waits for before it prepares a statement
+        for org, shown in tokens.items():
+            assert [job["org_id"] for job in ask(f"{url}/jobs", shown).body["jobs"]] == [org]
