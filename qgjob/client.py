@@ -1,7 +1,7 @@
 """The routes of the API as typed calls. Creating calls take an idempotency key, so that repeating them is harmless."""
 
 from collections.abc import Callable
-from typing import BinaryIO, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +16,7 @@ from qgjob.models import (
     Device,
     Group,
     Health,
+    Identity,
     Job,
     JobPage,
     JobSubmitted,
@@ -27,6 +28,10 @@ from qgjob.models import (
     RunSubmission,
     RunSubmitted,
     Stats,
+    Token,
+    TokenCreated,
+    TokenPage,
+    Trust,
     Why,
     Worker,
 )
@@ -49,10 +54,11 @@ class Client:
         server_url: str,
         *,
         token: str | None = None,
+        exchange: Callable[[], str | None] | None = None,
         retry_for_s: float = 60.0,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self._transport = Transport(server_url, token=token, retry_for_s=retry_for_s, say=say)
+        self._transport = Transport(server_url, token=token, exchange=exchange, retry_for_s=retry_for_s, say=say)
 
     def close(self) -> None:
         self._transport.close()
@@ -149,6 +155,28 @@ class Client:
 
     def stats(self, org_id: str | None) -> Stats:
         return self._call("GET", "/stats", Stats, params=of_org(org_id))
+
+    def whoami(self) -> Identity:
+        return self._call("GET", "/whoami", Identity)
+
+    def create_token(self, wanted: dict[str, Any]) -> TokenCreated:
+        """Tried once: a token whose answer was lost would be one more that nobody knows of."""
+        return self._call("POST", "/tokens", TokenCreated, body=msgspec.json.encode(wanted), retry=False)
+
+    def tokens(self, params: Params) -> TokenPage:
+        return self._call("GET", "/tokens", TokenPage, params=params)
+
+    def revoke_token(self, token_id: str | int) -> Token:
+        return self._call("DELETE", f"/tokens/{segment(token_id)}", Token)
+
+    def add_trust(self, wanted: dict[str, str | None]) -> Trust:
+        return self._call("POST", "/trusts", Trust, body=msgspec.json.encode(wanted))
+
+    def trusts(self, org_id: str | None) -> list[Trust]:
+        return self._call("GET", "/trusts", list[Trust], params=of_org(org_id))
+
+    def remove_trust(self, trust_id: str | int) -> None:
+        self._transport.send("DELETE", f"/trusts/{segment(trust_id)}")
 
     def health(self, *, wait_s: float | None) -> Health:
         """Tried once, as a probe is, unless it is to wait until the server is up."""

@@ -6,6 +6,7 @@ httpx is imported by the first request: it costs as much as the rest of the prog
 from __future__ import annotations
 
 import ipaddress
+import os
 import random
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -46,10 +47,18 @@ class Transport:
     """Speaks to one server. Redirects are not followed: a token belongs to the origin it was given for."""
 
     def __init__(
-        self, server_url: str, *, token: str | None, retry_for_s: float, say: Callable[[str], None] | None = None
+        self,
+        server_url: str,
+        *,
+        token: str | None,
+        exchange: Callable[[], str | None] | None = None,
+        retry_for_s: float,
+        say: Callable[[str], None] | None = None,
     ) -> None:
+        """`exchange` gives a token at the first request, and another one when that has expired."""
         self._server_url = checked_server_url(server_url, with_token=token is not None)
         self._token = token
+        self._exchange = exchange
         self._retry_for_s = retry_for_s
         self._say = say
         self._http: httpx.Client | None = None
@@ -103,12 +112,19 @@ class Transport:
         budget = max(self._retry_for_s, 2 * SHORTEST_READ_S) if patience_s is None else patience_s
         one_try = min(READ_S, budget / 2) if retry else budget  # half: a hung server leaves time for a second try
         deadline = time.monotonic() + (self._retry_for_s if patience_s is None else patience_s)
+        if self._exchange is not None and self._token is None:
+            self._renew(self._exchange)
+        renewed = False
         failures = 0
         while True:
             read_s = min(one_try, max(0.5, deadline - time.monotonic())) if failures else one_try
             try:
                 return once(read_s)
             except (Refused, Unavailable) as failure:
+                if failure.code == "token_is_valid" and self._exchange is not None and not renewed:
+                    renewed = True
+                    self._renew(self._exchange)
+                    continue
                 pause = pause_s(failures, failure.retry_after_s)
                 if not retry or not failure.retryable or time.monotonic() + pause >= deadline:
                     raise
@@ -154,6 +170,12 @@ class Transport:
             raise Usage(f"the file was changed while it was sent: {error}") from error
         except httpx.RequestError as error:
             raise self._unreachable(error) from error
+
+    def _renew(self, exchange: Callable[[], str | None]) -> None:
+        self.close()  # the token is a header of the connection's client
+        self._token = exchange()
+        if self._token is None:  # nor will it offer one at the next request
+            self._exchange = None
 
     def _client(self) -> httpx.Client:
         import httpx
@@ -202,6 +224,8 @@ def refusal(response: httpx.Response, server_url: str) -> ClientError:
     hint = problem.hint
     if status == 401 and hint is None:
         hint = "set QGJOB_TOKEN to a token of this server"
+    if status == 401 and os.environ.get("GITHUB_ACTIONS"):
+        hint = "give the job `permissions: id-token: write`, or QGJOB_TOKEN; a fork's pull request gets neither"
     named = problem.field is not None and problem.field not in problem.title
     return (Refused if exit_code_of(status) == Exit.REFUSED else Unavailable)(
         f"{problem.title} (field: {problem.field})" if named else problem.title,

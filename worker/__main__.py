@@ -63,6 +63,9 @@ def work(
     backend_setting: Annotated[
         list[str] | None, typer.Option(help="A setting of the backend, NAME=JSON or NAME=TEXT; repeats.")
     ] = None,
+    org: Annotated[
+        list[str] | None, typer.Option(help="An organisation that the devices serve; repeats. Default: everybody.")
+    ] = None,
     label: Annotated[list[str] | None, typer.Option(help="A label of the devices, NAME=VALUE; repeats.")] = None,
     lease: Annotated[int, typer.Option(help="Seconds its batches outlive its last heartbeat.", min=1, max=3600)] = 30,
     max_jobs: Annotated[int, typer.Option(help="Jobs in a batch at most.", min=1, max=1000)] = 20,
@@ -82,7 +85,7 @@ def work(
     kind: Target = target  # type: ignore[assignment]
     name = name or f"{socket.gethostname()}-{kind}"
     labels = pairs(label or [], "--label")
-    options = Options(name, kind, lease, max_jobs, 0 if burst else max_idle)
+    options = Options(name, kind, lease, max_jobs, 0 if burst else max_idle, org or None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
     db = sql.open_pool(url, size=max(2, min(10, devices)))

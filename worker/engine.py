@@ -67,10 +67,19 @@ class Engine:
         self._db = db
         self.worker_id = 0
 
-    async def register_worker(self, name: str, version: str, targets: list[Target], lease_s: int) -> None:
+    async def register_worker(
+        self, name: str, version: str, targets: list[Target], lease_s: int, org_ids: list[str] | None = None
+    ) -> None:
         registered = await self._until_answered(
             lambda: sql.one(
-                self._db, WorkerId, "register_worker", name=name, version=version, targets=targets, lease_s=lease_s
+                self._db,
+                WorkerId,
+                "register_worker",
+                name=name,
+                version=version,
+                targets=targets,
+                lease_s=lease_s,
+                org_ids=org_ids,
             )
         )
         self.worker_id = registered.worker_id

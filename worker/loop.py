@@ -32,6 +32,7 @@ class Options(Struct, frozen=True):
     lease_s: int
     max_jobs: int
     max_idle_s: float | None
+    org_ids: list[str] | None = None  # whom the devices serve; None: everybody
 
 
 class Drive:
@@ -62,7 +63,11 @@ class Worker:
     async def run(self, listen_url: str | None) -> None:
         """Until drained, or idle for long enough. Raises Refused when the database does not want this worker."""
         await self._engine.register_worker(
-            self._options.name, __version__, [self._options.target], self._options.lease_s
+            self._options.name,
+            __version__,
+            [self._options.target],
+            self._options.lease_s,
+            self._options.org_ids,
         )
         try:
             await self._work(listen_url)

@@ -5,7 +5,22 @@ from typing import Annotated
 import typer
 
 from qgjob import __version__
-from qgjob.cli import act, artifacts, builds, devices, fleet, local, logs, output, replay, show, submit
+from qgjob.cli import (
+    act,
+    artifacts,
+    builds,
+    devices,
+    fleet,
+    local,
+    login,
+    logs,
+    output,
+    replay,
+    show,
+    submit,
+    tokens,
+    trusts,
+)
 
 # No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -44,6 +59,11 @@ app.add_typer(fleet.workers_app, name="workers")
 app.add_typer(devices.devices_app, name="devices")
 app.command(epilog=fleet.STATS_EPILOG)(fleet.stats)
 app.command(epilog=fleet.HEALTH_EPILOG)(fleet.health)
+app.command(epilog=login.LOGIN_EPILOG)(login.login)
+app.command(epilog=login.LOGOUT_EPILOG)(login.logout)
+app.command(epilog=login.WHOAMI_EPILOG)(login.whoami)
+app.add_typer(tokens.token_app, name="token")
+app.add_typer(trusts.trust_app, name="trust")
 app.command(epilog=local.DEV_EPILOG)(local.dev)
 app.command(epilog=local.DEMO_EPILOG)(local.demo)
 app.command(epilog=replay.EPILOG)(replay.replay)

@@ -6,11 +6,13 @@ repository, in a pull request for example, could send the token elsewhere.
 
 import os
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from qgjob.cli import output, words
+from qgjob import oidc
+from qgjob.cli import credentials, output, words
 from qgjob.client import Client
 from qgjob.errors import Usage
 from qgjob.models import Priority, Reset
@@ -67,11 +69,15 @@ def required(value: str | None, from_project: str | None, *, flag: str, variable
     return chosen
 
 
-def connect(server_url: str | None) -> Client:
-    """The client that the flags and the environment describe."""
-    token = os.environ.get("QGJOB_TOKEN", "").strip() or None
-    if token is not None and not (token.isascii() and token.isprintable()):
-        raise Usage("QGJOB_TOKEN holds characters that no token has")
-    text = os.environ.get("QGJOB_RETRY_FOR", "60")
-    retry_for_s = words.seconds(text, option="QGJOB_RETRY_FOR")
-    return Client(server_url or DEFAULT_SERVER_URL, token=token, retry_for_s=retry_for_s, say=output.say)
+def connect(server_url: str | None, org_id: str | None = None) -> Client:
+    """The client that the flags and the environment describe. `org_id` helps a job of GitHub Actions whose repository
+    more than one organisation trusts."""
+    url = server_url or DEFAULT_SERVER_URL
+    token = credentials.token_for(url)
+    chosen = org_id or os.environ.get("QGJOB_ORG_ID") or None
+    exchange = partial(oidc.exchange, url, chosen) if token is None and oidc.is_offered(url) else None
+    return Client(url, token=token, exchange=exchange, retry_for_s=retry_for_s(), say=output.say)
+
+
+def retry_for_s() -> float:
+    return words.seconds(os.environ.get("QGJOB_RETRY_FOR", "60"), option="QGJOB_RETRY_FOR")

@@ -135,7 +135,7 @@ def submit(
     if dry_run:
         show_plan(submission, as_json=as_json)
         return Exit.OK
-    client = settings.connect(server_url)
+    client = settings.connect(server_url, submission.org_id)
     waits = wait or how.junit_xml is not None
     key = idempotency_key or str(uuid.uuid4())
     with github.outputs(output_file) as outputs:
