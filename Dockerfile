@@ -25,5 +25,5 @@ USER 10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 
-# Beyond loopback nobody is asked who they are yet: whoever publishes this port puts a proxy in front that asks.
-CMD ["python", "-m", "api", "--host", "0.0.0.0", "--port", "8080", "--without-authentication"]
+# Callers show a token. The first one: python -m api token create --scope admin
+CMD ["python", "-m", "api", "--host", "0.0.0.0", "--port", "8080"]

@@ -10,6 +10,7 @@ from stand_in import environment, qgjob
 COMMANDS = """
   submit status list logs artifacts builds why cancel
   retry groups workers devices stats health dev demo replay
+  login logout whoami token trust
 """.split()  # noqa: SIM905
 
 
@@ -29,6 +30,12 @@ def test_the_help_names_every_command() -> None:
         "artifacts download",
         "builds add",
         "builds list",
+        "token create",
+        "token list",
+        "token revoke",
+        "trust add",
+        "trust list",
+        "trust remove",
     ],
 )
 def test_a_command_has_help_with_an_example_that_is_its_own(command: str) -> None:
