@@ -4,7 +4,7 @@ returns setof qgjob.device_details language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
   perform qgjob.require_device(p_device_id);
-  update qgjob.device set strikes = 0 where device_id = p_device_id;
+  update qgjob.device set strikes = 0, lost_job_id = null where device_id = p_device_id;
   perform qgjob.readmit(p_device_id);
   return query select * from qgjob.list_devices(p_device_id => p_device_id);
 end $$;
