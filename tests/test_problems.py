@@ -127,3 +127,19 @@ def test_an_unreachable_server_is_exit_5(services: Services) -> None:
     shell = services.qgjob("stats", QGJOB_SERVER_URL="http://127.0.0.1:9", QGJOB_RETRY_FOR="0")
     assert shell.returncode == 5
     assert "Traceback" not in shell.stderr
+
+
+def test_an_unknown_fault_is_told_by_a_number_that_is_in_the_log(
+    engine: Engine, services: Services, tmp_path: Path
+) -> None:
+    url = services.api()
+    engine.connection.execute("drop function qgjob.get_stats")
+    problem = send(f"{url}/stats", method="GET")
+    assert (problem["status"], problem["type"]) == (500, "urn:qgjob:server_is_sound")
+    assert "get_stats" not in str(problem)
+    log = (tmp_path / "api.log").read_text()
+    assert problem["request_id"] in log
+    assert "get_stats" in log[log.index(problem["request_id"]) :]
+    shell = services.qgjob("stats", QGJOB_RETRY_FOR="0")
+    assert shell.returncode == 5
+    assert "request-id: " in shell.stderr
