@@ -24,8 +24,12 @@ class Offer(msgspec.Struct):
 
 def is_offered(server_url: str) -> bool:
     """Also not over plain HTTP, where a token may not go."""
-    encrypted = urlsplit(server_url).scheme == "https" or is_loopback(server_url)
-    return bool(os.environ.get(WHERE) and os.environ.get(AS_WHOM)) and encrypted
+    if not (os.environ.get(WHERE) and os.environ.get(AS_WHOM)):
+        return False
+    try:
+        return urlsplit(server_url).scheme == "https" or is_loopback(server_url)
+    except ValueError:  # whoever connects will say so
+        return False
 
 
 def exchange(server_url: str, org_id: str | None) -> str | None:

@@ -1,6 +1,5 @@
 """A worker that was started for some organisations gives its devices to nobody else."""
 
-import pytest
 from engine import Driver, Engine, refused
 from processes import Services
 from test_plans import rows_read
@@ -63,14 +62,12 @@ def test_why_tells_that_no_device_serves_the_organisation(engine: Engine) -> Non
     assert engine.call("get_why", job_id=own).devices_fitting == 2
 
 
-@pytest.mark.parametrize("analysed", [False, True])
-def test_a_private_claim_costs_the_same_however_many_others_wait(engine: Engine, analysed: bool) -> None:
+def test_a_private_claim_costs_the_same_however_many_others_wait(engine: Engine) -> None:
     for number in range(300):
         engine.submit("a.js", org=f"stranger-{number}")
     engine.submit("a.js", org="zebra")
     device = private(engine, "zebra")
-    if analysed:
-        engine.connection.execute("analyze")
+    engine.connection.execute("analyze")
     _, read = rows_read(engine, lambda: engine.claim(device))
     assert all(read.get(table, 0) < 20 for table in ("lane", "job_group", "job", "org")), read
     _, read = rows_read(engine, lambda: engine.claim(private(engine, "nobody", name="idle")))

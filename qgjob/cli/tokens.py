@@ -64,8 +64,8 @@ def create(
         output.answer_json("token", created)
         return Exit.OK
     whose = created.org_id or "all organisations"
-    until = words.moment(created.expires_at)
-    output.say(f"token {created.token_id} for {whose}, to {', '.join(created.scopes)}, {until or 'without end'}:")
+    until = f"until {words.moment(created.expires_at)}" if created.expires_at else "without end"
+    output.say(f"token {created.token_id} for {whose}, to {', '.join(created.scopes)}, {until}:")
     output.answer(created.token)
     return Exit.OK
 
