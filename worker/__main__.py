@@ -87,12 +87,13 @@ def work(
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
     db = sql.open_pool(url, size=max(2, min(10, devices)))
     engine = Engine(db)
+    where = project.resolve()
     try:
         driver = backends.load(
             backend,
-            backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine),
+            backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine, where),
         )
-        runner = executors.load(executor, executors.Options(project.resolve(), driver, settings(setting, "--setting")))
+        runner = executors.load(executor, executors.Options(where, driver, settings(setting, "--setting")))
         files = Files(open_store(), attachments.limits())
     except (ConfigError, UnusableStore) as error:
         typer.echo(f"error: {error}", err=True)
