@@ -4,9 +4,18 @@ Android SDK with the real adb. What happens in sessions is written down there (`
 
 import json
 import shutil
+import signal
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from processes import answers
+
+from qgjob.children import Child, wait_until
+from qgjob.postgres import free_port
+from worker.devices.appium import START_S, find
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE / "appwright-samples"
@@ -43,6 +52,19 @@ class Home:
         (sdk / "platform-tools").mkdir()
         (sdk / "platform-tools" / "adb").symlink_to(adb)
         self.environment = {"APPIUM_HOME": str(self.path), "ANDROID_HOME": str(sdk), "JAVA_HOME": str(sdk)}
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """The URL of an Appium server."""
+        port = free_port()
+        options = ["--address", "127.0.0.1", "--port", str(port), "--log-level", "warn"]
+        child = Child("appium", [*find(PROJECT), *options], log=self.path / "appium.log", cwd=self.path)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            assert wait_until(lambda: answers(f"{url}/status") or not child.running, START_S), child.last_lines()
+            yield url
+        finally:
+            child.stop((signal.SIGTERM, 10))
 
     def events(self) -> list[dict[str, Any]]:
         try:

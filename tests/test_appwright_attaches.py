@@ -3,22 +3,18 @@ each test has its own. From `qgjob submit` to the result, with every process and
 
 import json
 import os
-import re
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from appium_home import APP_ID, PROJECT, Home, installed, program
+from batches import gone
 from browserstack import BrowserStack
 from engine import Engine
 from fake_device import FakeDevice, Lab
 from processes import Services
 
-from qgjob.children import Child, wait_until
-from qgjob.postgres import free_port
+from qgjob.children import Child
 
 pytestmark = pytest.mark.appwright
 
@@ -29,7 +25,11 @@ READY_S = 60
 
 @pytest.fixture
 def phone(lab: Lab) -> FakeDevice:
-    return lab.device()
+    """There when workers start."""
+    lab.start_server()
+    phone = lab.device()
+    lab.wait(phone)
+    return phone
 
 
 @pytest.fixture
@@ -49,6 +49,14 @@ def adb_worker(service: Services, lab: Lab, *options: str) -> Child:
     return service.worker(
         "emu", "--backend", "adb", "--backend-setting", f"adb={lab.adb}", "--executor", "appwright",
         "--project", str(PROJECT), *options,
+    )  # fmt: skip
+
+
+def cloud_worker(service: Services, cloud: BrowserStack, *options: str) -> Child:
+    settings = [word for name, value in cloud.settings.items() for word in ("--backend-setting", f"{name}={value}")]
+    return service.worker(
+        "cloud", "--target", "browserstack", "--backend", "browserstack", *settings, "--executor", "appwright",
+        "--project", str(PROJECT), *options, **cloud.environment,
     )  # fmt: skip
 
 
@@ -76,7 +84,9 @@ def results(engine: Engine) -> dict[str, str]:
 
 def assert_two_of_eight_failed(engine: Engine) -> None:
     assert len(SPECS) == 8
-    assert results(engine) == {spec: "test" if spec in FAILING else "completed" for spec in SPECS}
+    assert results(engine) == {spec: "test" if spec in FAILING else "completed" for spec in SPECS}, engine.rows(
+        "select test_path, message, log_tail from reporting.attempts"
+    )
     reasons = engine.rows("select message from reporting.attempts where status = 'failed' order by test_path")
     assert "toBeVisible" in reasons[0].message or "Element" in reasons[0].message, reasons
     assert "Ada Lovelace" in reasons[1].message, reasons
@@ -95,6 +105,103 @@ def test_eight_specs_of_which_two_fail_take_one_installation_and_one_session_on_
     run = submit(service, worker)
     leaves(worker)
     say(capsys, f"emulator, attached: 8 specs, {phone.count('install')} install, {home.count('session')} session")
-    print(worker.last_lines(100))
     assert_two_of_eight_failed(engine)
     assert (phone.count("install"), home.count("session"), home.count("quit")) == (1, 1, 1)
+    assert (run["installs"], run["attempts"]) == (1, 8)
+    assert all(gone(server) for server in home.servers())
+    # What stays of a failure: the screen as the test left it, and what the device tells.
+    files = engine.rows("select test_path, files from reporting.attempts where status = 'failed'")
+    assert {"screenshot.png", "screen.png"} <= {file["name"] for row in files for file in row.files}
+    # Every test found the app without data, and resetting it is no part of the test.
+    assert phone.count("clear") == 8
+    assert engine.value("select bool_and(reset_s > 0 and reset_s < duration_s) from reporting.attempts")
+
+
+def test_eight_specs_of_which_two_fail_take_one_upload_and_one_session_in_the_cloud(
+    engine: Engine, service: Services, home: Home, phone: FakeDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_build(service)
+    with home.serving() as appium, BrowserStack(upstream=appium) as cloud:
+        worker = cloud_worker(service, cloud)
+        submit(service, worker, "--target=browserstack:android")
+        leaves(worker)
+        counted = f"{len(cloud.uploads)} upload, {phone.count('install')} install, {len(cloud.sessions)} session"
+        say(capsys, f"BrowserStack stand-in, attached: 8 specs, {counted}")
+        assert_two_of_eight_failed(engine)
+        assert (len(cloud.uploads), phone.count("install"), len(cloud.sessions)) == (1, 1, 1)
+        assert home.count("session") == 1
+        (session,) = cloud.sessions
+        assert session.marked == {"status": "failed", "reason": "2 of 8 specs failed"}
+        assert f"{FAILING[0]}: test" in session.annotations
+        video = session.shown()["automation_session"]["video_url"]
+    rows = engine.rows("select video_url, video_offset_s from reporting.attempts order by started_at")
+    assert {row.video_url for row in rows} == {video}
+    offsets = [row.video_offset_s for row in rows]
+    assert offsets == sorted(set(offsets))
+    assert not phone.has_package(APP_ID), "the device was not wiped"
+
+
+def test_without_attaching_each_test_has_a_session_and_an_installation(
+    engine: Engine,
+    service: Services,
+    lab: Lab,
+    home: Home,
+    phone: FakeDevice,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # AppWright calls `npx` to install a driver, which is there, and to start Appium.
+    start = f"exec node {installed() / 'appium' / 'index.js'} --address 127.0.0.1"
+    program(tmp_path / "bin" / "npx", f'[ "$2" = driver ] || {start}')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    worker = adb_worker(
+        service, lab, "--backend-setting", "assume_installed=true", "--setting", "attach=false",
+        "--setting", "project=android",
+    )  # fmt: skip
+    submit(service, worker)
+    leaves(worker)
+    say(capsys, f"emulator, as is: 8 specs, {phone.count('install')} installs, {home.count('session')} sessions")
+    assert_two_of_eight_failed(engine)
+    assert (phone.count("install"), home.count("session")) == (8, 8)
+    log = engine.rows("select log from qgjob.attempt")[0].log
+    assert "told not to attach, so AppWright opens a session and installs the build for every test" in log
+
+
+@pytest.mark.parametrize(
+    ("reset", "told"),
+    [("reinstall", "uninstall"), ("restart", "force-stop"), ("none", None)],
+)
+def test_each_test_finds_the_app_as_the_batch_asks(
+    engine: Engine, service: Services, lab: Lab, home: Home, phone: FakeDevice, reset: str, told: str | None
+) -> None:
+    add_build(service)
+    worker = adb_worker(service, lab)
+    submit(service, worker, f"--reset={reset}", tests="tests/sign-*.spec.ts")
+    leaves(worker)
+    if told:
+        assert phone.count(told) == 2
+    assert phone.count("clear") == 0
+    assert phone.count("install") == (3 if reset == "reinstall" else 1)
+    assert home.count("session") == 1
+    # Who is signed in stays so when the app is only restarted, so the last test finds no field to sign in with.
+    kept = reset in ("restart", "none")
+    assert sorted(results(engine).values()) == ["completed", "test" if kept else "completed"]
+
+
+def test_a_session_that_is_kept_for_the_next_batch_ends_with_its_build(
+    engine: Engine, service: Services, lab: Lab, home: Home, phone: FakeDevice
+) -> None:
+    worker = adb_worker(service, lab)
+    add_build(service)
+    submit(service, worker, tests="tests/onboarding.spec.ts")
+    assert (home.count("session"), home.count("quit")) == (1, 0)
+    submit(service, worker, tests="tests/sign-in.spec.ts")
+    assert (home.count("session"), home.count("quit"), phone.count("install")) == (1, 0, 1)
+    done = service.qgjob("builds", "add", "--org-id=beta", "--app-version-id=v1", "--android=app/shop.apk")
+    assert done.returncode == 0, done.stderr
+    submit(service, worker, "--org-id=beta", tests="tests/sign-in.spec.ts")
+    assert (home.count("session"), home.count("quit")) == (2, 1)
+    leaves(worker)
+    assert home.count("quit") == 2
+    assert engine.value("select count(distinct session_id) from qgjob.batch") == 2
