@@ -14,7 +14,7 @@ from engine import Engine
 from fake_device import FakeDevice, Lab
 from processes import Services
 
-from qgjob.children import Child
+from qgjob.children import Child, wait_until
 
 pytestmark = pytest.mark.appwright
 
@@ -68,7 +68,7 @@ def leaves(worker: Child) -> None:
 def submit(service: Services, worker: Child, *options: str, tests: str = "tests/*.spec.ts") -> dict[str, Any]:
     """Submit and wait; the run."""
     done = service.qgjob(
-        "submit", "--org-id=acme", "--app-version-id=v1", f"--test={tests}", "--wait", "--timeout=90s", "--json", *options
+        "submit", "--org-id=acme", "--app-version-id=v1", f"--test={tests}", "--wait", "--timeout=5m", "--json", *options
     )
     assert done.returncode in (0, 1), done.stderr + worker.last_lines(60)
     run: dict[str, Any] = json.loads(done.stdout)
@@ -102,12 +102,15 @@ def test_eight_specs_of_which_two_fail_take_one_installation_and_one_session_on_
 ) -> None:
     add_build(service)
     worker = adb_worker(service, lab)
-    run = submit(service, worker)
+    done = service.qgjob("submit", "--org-id=acme", "--app-version-id=v1", "--test=tests/*.spec.ts", "--wait")
     leaves(worker)
+    say(capsys, done.stdout)
+    assert done.returncode == 1, done.stderr + worker.last_lines(60)
     say(capsys, f"emulator, attached: 8 specs, {phone.count('install')} install, {home.count('session')} session")
     assert_two_of_eight_failed(engine)
     assert (phone.count("install"), home.count("session"), home.count("quit")) == (1, 1, 1)
-    assert (run["installs"], run["attempts"]) == (1, 8)
+    assert "8 jobs · 6 passed · 2 failed" in done.stdout
+    assert "installs: 1 for 8 attempts, instead of one each" in done.stdout
     assert all(gone(server) for server in home.servers())
     # What stays of a failure: the screen as the test left it, and what the device tells.
     files = engine.rows("select test_path, files from reporting.attempts where status = 'failed'")
@@ -139,6 +142,23 @@ def test_eight_specs_of_which_two_fail_take_one_upload_and_one_session_in_the_cl
     offsets = [row.video_offset_s for row in rows]
     assert offsets == sorted(set(offsets))
     assert not phone.has_package(APP_ID), "the device was not wiped"
+
+
+def test_specs_wait_unharmed_while_the_cloud_has_no_room(
+    engine: Engine, service: Services, home: Home, phone: FakeDevice
+) -> None:
+    add_build(service)
+    with home.serving() as appium, BrowserStack(allowed=1, upstream=appium) as cloud:
+        with cloud.used_by_others(1):
+            worker = cloud_worker(service, cloud)
+            run = engine.submit("tests/onboarding.spec.ts", defaults={"target": "browserstack"})
+            assert wait_until(lambda: "parallel sessions" in worker.last_lines(100), 60), worker.last_lines()
+            assert engine.value("select count(*) from qgjob.attempt") == 0
+        assert wait_until(lambda: engine.run(run.run_id).finished_at is not None, 300), worker.last_lines()
+        leaves(worker)
+        assert results(engine) == {"tests/onboarding.spec.ts": "completed"}
+        assert engine.value("select sum(losses) from qgjob.job") == 0
+        assert (len(cloud.sessions), cloud.refused, phone.count("install")) == (1, 0, 1)
 
 
 def test_without_attaching_each_test_has_a_session_and_an_installation(

@@ -5,7 +5,7 @@ reset   = [["adb", "shell", "input", "keyevent", "HOME"]]            before each
 run     = ["python", "-m", "pytest", "{spec}", "--junit-xml={result}"]
 cleanup = [["adb", "shell", "svc", "power", "stayon", "false"]]      after the batch
 
-The backend says which device is meant: for adb by ANDROID_SERIAL.
+The backend says which device is meant: for adb by ANDROID_SERIAL, which is also the field {serial}.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ from worker.executors.printed import Bounded, inert, last_words
 logger = logging.getLogger(__name__)
 
 Argv = list[str]
-_OF_BATCH = frozenset({"device", "app_version", "org", "target"})
+_OF_BATCH = frozenset({"device", "serial", "app_version", "org", "target"})
 _OF_JOB = _OF_BATCH | {"spec", "attempt"}
 _CLEANUP_S = 60.0  # for one command: cleanup must come to an end whatever the tool does
 
@@ -94,7 +94,7 @@ class CommandExecutor:
             raise ConfigError("command: result = 'junit' and {result} in run need each other")
 
     async def prepare(self, batch: Batch) -> Prepared:
-        values = _values(batch)
+        values = self._values(batch)
         for name, value in values.items():
             # A value that is an argument of its own must not become an option of the tool.
             if value.startswith("-") or "\0" in value:
@@ -134,7 +134,7 @@ class CommandExecutor:
             yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)))
             return
         result: Path = prepared.handle / f"{job.job_id}-{time.monotonic_ns()}.xml"  # never an earlier one
-        values = _values(prepared.batch) | {"spec": job.test_path, "attempt": str(job.attempt), "result": str(result)}
+        values = self._values(prepared.batch) | {"spec": job.test_path, "attempt": str(job.attempt), "result": str(result)}
         env = self._environment(prepared.batch, [job])
         printed, outcome, broken = Bounded(), _Outcome(), None
         for template in [*self._settings.reset, self._settings.run]:
@@ -168,10 +168,19 @@ class CommandExecutor:
     def _environment(self, batch: Batch, jobs: Sequence[BatchJob]) -> dict[str, str]:
         return processes.environment(batch, jobs, self._settings.env) | self._backend.environment(batch)
 
+    def _values(self, batch: Batch) -> dict[str, str]:
+        return {
+            "device": batch.device,
+            "serial": self._backend.environment(batch).get("ANDROID_SERIAL", batch.device),
+            "app_version": batch.app_version_id,
+            "org": batch.org_id,
+            "target": batch.target,
+        }
+
     async def _to_its_end(self, template: Argv, batch: Batch) -> _Outcome:
         outcome = _Outcome()
         env = self._environment(batch, ())
-        async for _ in self._output(argv.fill(template, _values(batch)), env, outcome):
+        async for _ in self._output(argv.fill(template, self._values(batch)), env, outcome):
             pass
         return outcome
 
@@ -215,12 +224,3 @@ class CommandExecutor:
             return Finished(job.job_id, "completed", duration_s, tests=report.tests)
         message = report.message or f"no test failed, but {outcome.said()}"
         return Finished(job.job_id, "failed", duration_s, "test", message, report.tests)
-
-
-def _values(batch: Batch) -> dict[str, str]:
-    return {
-        "device": batch.device,
-        "app_version": batch.app_version_id,
-        "org": batch.org_id,
-        "target": batch.target,
-    }
