@@ -68,7 +68,14 @@ def leaves(worker: Child) -> None:
 def submit(service: Services, worker: Child, *options: str, tests: str = "tests/*.spec.ts") -> dict[str, Any]:
     """Submit and wait; the run."""
     done = service.qgjob(
-        "submit", "--org-id=acme", "--app-version-id=v1", f"--test={tests}", "--wait", "--timeout=5m", "--json", *options
+        "submit",
+        "--org-id=acme",
+        "--app-version-id=v1",
+        f"--test={tests}",
+        "--wait",
+        "--timeout=5m",
+        "--json",
+        *options,
     )
     assert done.returncode in (0, 1), done.stderr + worker.last_lines(60)
     run: dict[str, Any] = json.loads(done.stdout)

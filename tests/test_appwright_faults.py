@@ -93,7 +93,8 @@ class Suite:
         """Of each spec, one after the other: `completed`, `cancelled`, or the kind of failure."""
         found: dict[str, list[str]] = {}
         for row in self.engine.rows(
-            "select test_path, coalesce(failure_kind, status) as verdict from reporting.attempts order by job_id, number"
+            "select test_path, coalesce(failure_kind, status) as verdict from reporting.attempts "
+            "order by job_id, number"
         ):
             found.setdefault(Path(row.test_path).name.partition(".")[0], []).append(row.verdict)
         return found

@@ -12,6 +12,7 @@ from adb_lab import backend, build, on, using
 from appium_home import program
 from batches import batch, drive, finished, no_devices, run
 from fake_device import Lab
+from msgspec.structs import replace
 from processes import CHECKOUT
 
 from worker.__main__ import settings
@@ -46,7 +47,7 @@ spec = sys.argv[-1]
 failed = "fails" in Path(spec).read_text()
 said = '<failure>Error: Test Failed: View &quot;cart&quot; is not visible\\n  at check</failure>' if failed else ""
 Path(os.environ["JEST_JUNIT_OUTPUT_FILE"]).write_text(
-    f'<?xml version="1.0" encoding="UTF-8"?>\\n<testsuites name="jest tests" tests="2" failures="{int(failed)}" time="2">\\n'
+    f'<?xml version="1.0" encoding="UTF-8"?>\\n<testsuites name="jest tests" tests="2">\\n'
     f'  <testsuite name="cart" errors="0" failures="{int(failed)}" skipped="1" tests="2">\\n'
     f'    <testcase classname="cart is shown" name="cart is shown" time="1.5">{said}</testcase>\\n'
     '    <testcase classname="cart later" name="cart later" time="0"><skipped/></testcase>\\n'
@@ -57,7 +58,9 @@ sys.exit(failed)
 
 def recipe(tool: str) -> dict[str, object]:
     """The settings of its command line in the README."""
-    block = re.search(r"<!-- run by tests/test_command_recipes.py -->\n```sh\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
+    block = re.search(
+        r"<!-- run by tests/test_command_recipes.py -->\n```sh\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S
+    )
     assert block
     lines = block[1].replace("\\\n", " ").splitlines()
     words = shlex.split(next(line for line in lines if line.startswith("python -m worker") and tool in line))
@@ -123,8 +126,6 @@ def test_maestro_is_told_the_device_by_its_serial(project: Path, lab: Lab, tmp_p
     (flow,) = write(project, good__yaml="appId: com.example.shop\n")
     of = on(device, build(tmp_path))
     job = of.jobs[0]
-    from msgspec.structs import replace
-
     of = replace(of, jobs=[replace(job, test_path=flow)])
     events = using(devices, lambda: drive(executor(project, "maestro", devices), of))
     assert finished(events)[1].status == "completed"

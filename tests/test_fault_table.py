@@ -1,5 +1,5 @@
-"""Every way in which a run of specs can go, and the tests that show what becomes of the jobs. A row that loses its tests
-is noticed here."""
+"""Every way in which a run of specs can go, and the tests that show what becomes of the jobs. A row that loses its
+tests is noticed here."""
 
 import ast
 from pathlib import Path

@@ -91,7 +91,9 @@ def work(
     try:
         driver = backends.load(
             backend,
-            backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine, where),
+            backends.Options(
+                name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine, where
+            ),
         )
         runner = executors.load(executor, executors.Options(where, driver, settings(setting, "--setting")))
         files = Files(open_store(), attachments.limits())

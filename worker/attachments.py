@@ -44,7 +44,7 @@ class StoredFile(Struct, frozen=True):
 
 
 class Kept(Struct):
-    """What is to be stored, and what could not be kept. `too_many`: how many files were more than an attempt may have."""
+    """What is to be stored, and what could not be kept. `too_many`: how many files were above their number."""
 
     folder: Path
     files: list[File] = field(default_factory=list[File])

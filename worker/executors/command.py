@@ -134,7 +134,11 @@ class CommandExecutor:
             yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)))
             return
         result: Path = prepared.handle / f"{job.job_id}-{time.monotonic_ns()}.xml"  # never an earlier one
-        values = self._values(prepared.batch) | {"spec": job.test_path, "attempt": str(job.attempt), "result": str(result)}
+        values = self._values(prepared.batch) | {
+            "spec": job.test_path,
+            "attempt": str(job.attempt),
+            "result": str(result),
+        }
         env = self._environment(prepared.batch, [job])
         printed, outcome, broken = Bounded(), _Outcome(), None
         for template in [*self._settings.reset, self._settings.run]:

@@ -24,8 +24,8 @@ from worker.devices.appium import AppiumServers
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`adb`, `appium`: the programs; `appium` is the project's own by default. `assume_installed`: builds without an artifact are on the devices already, whoever put them
-    there. `health`: see `health.Limits`."""
+    """`adb`, `appium`: the programs; the latter is the project's own by default. `assume_installed`: builds without an
+    artifact are on the devices already, whoever put them there. `health`: see `health.Limits`."""
 
     adb: str = "adb"
     appium: str | None = None
