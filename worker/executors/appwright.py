@@ -107,6 +107,7 @@ class AppWrightExecutor:
         place: Place = prepared.handle
         if place.attachment:
             await place.attachment.close()
+            failed = failed or place.attachment.lost is not None
             prepared.video_url = await self._backend.close_session(place.attachment.session, failed=failed)
         shutil.rmtree(place.folder, ignore_errors=True)
 

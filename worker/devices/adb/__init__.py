@@ -45,6 +45,7 @@ class AdbDevices:
         self._app_ids: dict[str, str] = {}
         self._project = options.project
         self._sessions: Sessions | None = None
+        self._in_doubt: set[str] = set()  # devices whose app could not be reset: perhaps somebody has removed it
         if self._settings.appium is not None:
             self.require_sessions()
 
@@ -91,10 +92,18 @@ class AdbDevices:
         if batch.artifact and app_id:
             apk = await builds.fetch(batch.artifact)
             await self._apps.install(self.serial(batch.device), app_id, apk, batch.artifact.sha256)
+            self._in_doubt.discard(batch.device)
 
     async def reset(self, batch: Batch) -> None:
         if batch.reset == "none":
             return
+        try:
+            await self._reset(batch)
+        except PrepareError:
+            self._in_doubt.add(batch.device)
+            raise
+
+    async def _reset(self, batch: Batch) -> None:
         app_id = await self.app_id(batch)
         if app_id is None:
             raise PrepareError(
@@ -123,6 +132,8 @@ class AdbDevices:
         except ConfigError as error:
             raise PrepareError(f"No session can be opened here: {error}", "config") from None
         serial, app_id = self.serial(batch.device), await self.app_id(batch)
+        if batch.device in self._in_doubt:
+            await self._install(batch)
         return await cast(Sessions, self._sessions).open(batch, serial, app_id)
 
     async def close_session(self, session: Session, *, failed: bool) -> str | None:
