@@ -1,5 +1,5 @@
-"""A project that AppWright specs cannot run in is told so when the worker starts, with what to pin; a version that cannot
-be attached to runs as it is."""
+"""A project that AppWright specs cannot run in is told so when the worker starts, with what to pin; a version that
+cannot be attached to runs as it is."""
 
 import json
 import shutil
