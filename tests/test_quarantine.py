@@ -65,6 +65,17 @@ def test_jobs_that_are_lost_on_it_count_one_by_one(engine: Engine) -> None:
     assert engine.statuses(run.job_ids) == ["pending"] * 9
 
 
+def test_one_job_that_is_lost_again_and_again_says_nothing_of_the_device(engine: Engine) -> None:
+    driver = engine.drive()
+    (job_id,) = engine.submit("kills-its-runner.js").job_ids
+    for _ in range(4):
+        batch = engine.claim(driver)
+        engine.run_job(batch.lease, job_id, "failed", "infrastructure")
+        engine.release(batch.lease)
+    assert engine.job(job_id).failure_kind == "infrastructure"
+    assert (device(engine, driver).status, device(engine, driver).strikes) == ("idle", 1)
+
+
 def test_a_cloud_without_room_and_a_lost_worker_are_not_its_fault(engine: Engine) -> None:
     driver = engine.drive()
     engine.submit("a.js")

@@ -146,11 +146,13 @@ class Worker:
     async def _serve(self, drive: Drive, device_id: int) -> None:
         """Until it is gone, idle for too long, or the worker drains."""
         loop = asyncio.get_running_loop()
-        idle_since, failures = loop.time(), 0
+        idle_since, failures, seen_well = loop.time(), 0, False
         while not self._draining and not drive.gone.is_set():
             hint = self._hint  # before claiming: a hint that comes meanwhile counts
             batch = None
-            if not (failures or device_id in self._sick) or await self._is_well(drive, device_id):
+            if failures or device_id in self._sick or not seen_well:
+                seen_well = await self._is_well(drive, device_id)
+            if seen_well:
                 # Twice, for the first claim that finds nothing is what asks for hints: a submission may slip in before.
                 batch = await self._claim(device_id, drive.device) or await self._claim(device_id, drive.device)
             if batch is None:
@@ -169,7 +171,7 @@ class Worker:
                 await self._wait(drive.gone, self._pause_s(failures))
 
     async def _is_well(self, drive: Drive, device_id: int) -> bool:
-        """Asked after a lost batch, which would cost the next one's jobs a loss, too; and in quarantine."""
+        """Asked at first, in quarantine, and after a lost batch: the next one would cost its jobs a loss, too."""
         why = await self._backend.probe(drive.device.name)
         if why:
             log.warning("claiming nothing: %s", why)

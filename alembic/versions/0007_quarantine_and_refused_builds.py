@@ -14,6 +14,9 @@ def upgrade() -> None:
           add constraint end_reason_is_known
             check (end_reason in ('done', 'drained', 'busy', 'unprepared', 'refused', 'expired', 'replaced'));
 
+        -- lost_job_id: the job that the device lost last. Losing it again says more of the job than of the device.
+        alter table qgjob.device add column lost_job_id bigint;
+
         -- A device as users see it.
         create type qgjob.device_details as (
           device_id bigint, name text, target text, labels jsonb, worker text, status text, installed_build text,

@@ -3,7 +3,7 @@ create or replace function qgjob.readmit_device(p_device_id bigint)
 returns setof qgjob.device_details language plpgsql volatile as $$
 begin
   perform qgjob.require_device(p_device_id);
-  update qgjob.device set strikes = 0 where device_id = p_device_id;
+  update qgjob.device set strikes = 0, lost_job_id = null where device_id = p_device_id;
   perform qgjob.readmit(p_device_id);
   return query select * from qgjob.list_devices(p_device_id => p_device_id);
 end $$;

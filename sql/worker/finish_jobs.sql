@@ -16,7 +16,7 @@ declare
   c_message_length constant integer := 4000;
   v_now timestamptz := qgjob.now();
   v_batch qgjob.batch;
-  v_loss text;
+  v_loss record;
   v_results qgjob.attempt_result[];
   v_jobs qgjob.job[];
   v_job record;
@@ -42,11 +42,10 @@ begin
   end if;
 
   select * into v_batch from qgjob.batch where batch_id = p_lease;
-  v_loss := (
-    select coalesce(result.message, 'a job was lost.') from unnest(v_results) as result
-    where result.failure_kind = 'infrastructure' order by result.job_id desc limit 1);
+  select result.job_id as id, result.message into v_loss from unnest(v_results) as result
+  where result.failure_kind = 'infrastructure' order by result.job_id desc limit 1;
   -- Devices before jobs, as everywhere; only where this ends a series of losses, or continues one.
-  perform from qgjob.device where device_id = v_batch.device_id and (strikes > 0 or v_loss is not null)
+  perform from qgjob.device where device_id = v_batch.device_id and (strikes > 0 or v_loss.id is not null)
   for no key update;
   v_jobs := array(
     select job from qgjob.job where job.job_id = any (array(select result.job_id from unnest(v_results) as result))
@@ -110,10 +109,10 @@ begin
   from unnest(v_ended) as ended
   where job.job_id = ended.job_id;
 
-  if v_loss is not null then
-    perform qgjob.strike_device(v_batch.device_id, v_loss);
+  if v_loss.id is not null then
+    perform qgjob.strike_device(v_batch.device_id, v_loss.message, v_loss.id);
   elsif exists (select from unnest(v_ended) as ended where (ended.result).status <> 'cancelled') then
-    update qgjob.device set strikes = 0 where device_id = v_batch.device_id and strikes > 0;
+    update qgjob.device set strikes = 0, lost_job_id = null where device_id = v_batch.device_id and strikes > 0;
   end if;
   perform qgjob.learn_tests(v_jobs, v_ended);
   v_final := array(select ended.job_id from unnest(v_ended) as ended where ended.status <> 'pending');
