@@ -73,6 +73,7 @@ begin
   select coalesce(array_agg(job_id), '{}') into v_final from ended where finished_at is not null;
 
   perform qgjob.settle_runs(v_final);
+  perform qgjob.count_ended(v_batches, p_reason);
   perform qgjob.charge_lanes(v_batches);
   perform from qgjob.job_group
   where group_id in (select group_id from qgjob.batch where batch_id = any (v_batches))
