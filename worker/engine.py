@@ -21,7 +21,7 @@ from worker.executors import Finished
 
 log = logging.getLogger("worker")
 Answer = TypeVar("Answer")
-Reason = Literal["done", "drained", "busy", "unprepared"]
+Reason = Literal["done", "drained", "busy", "unprepared", "refused"]
 
 
 class LeaseLost(Exception):
@@ -58,6 +58,10 @@ class Trace(Struct):
     traceparent: str
 
 
+class Health(Struct):
+    well: bool
+
+
 class Engine:
     """One worker's view of the database. Every method raises LeaseLost or Refused, and never because of an outage."""
 
@@ -86,6 +90,20 @@ class Engine:
             )
         )
         return registered.device_id
+
+    async def report_health(self, device_id: int, complaint: str | None) -> bool:
+        """Whether the device may work now. `complaint`: why it cannot, after a probe."""
+        health = await self._until_answered(
+            lambda: sql.one(
+                self._db,
+                Health,
+                "report_health",
+                worker_id=self.worker_id,
+                device_id=device_id,
+                complaint=storable(complaint),
+            )
+        )
+        return health.well
 
     async def release_device(self, device_id: int, message: str) -> None:
         """The device is out of sight: it is offline until it is registered again."""
