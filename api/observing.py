@@ -15,6 +15,7 @@ from qgjob.tracing import Tracing
 log = logging.getLogger("api.requests")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+SWALLOWED = 32 * 1024 * 1024
 UNWATCHED = ("/health", "/metrics")  # asked by machines all the time
 
 
@@ -43,6 +44,8 @@ class Observed:
             if message["type"] == "http.response.start":
                 start: HTTPResponseStartEvent = message
                 status = start["status"]
+                if status == 413:
+                    await swallow(receive)
                 start["headers"] = [*start["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
@@ -67,6 +70,16 @@ class Observed:
                     "ms": round(seconds * 1000),
                 }
                 log.info("%s %s: %s", scope["method"], scope["path"], status, extra={"fields": fields})
+
+
+async def swallow(receive: Receive) -> None:
+    """Whoever is still sending when the connection closes is told of that instead of the refusal."""
+    read = 0
+    while read < SWALLOWED:
+        message: Any = await receive()
+        read += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 def request_span(traces: Tracing, scope: Any, parent: str | None) -> Any:

@@ -10,7 +10,8 @@ def group_by(engine: Engine, *labels: str) -> None:
 
 def groups(engine: Engine) -> list[tuple[dict[str, str], int]]:
     found = engine.rows("select grouped_by, pending from reporting.job_groups")
-    return sorted(((row.grouped_by, row.pending) for row in found), key=lambda group: sorted(group[0].items()) or [('~', '')])
+    by_label = ((row.grouped_by, row.pending) for row in found)
+    return sorted(by_label, key=lambda group: sorted(group[0].items()) or [("~", "")])
 
 
 def test_runs_of_different_repositories_get_groups_of_their_own(engine: Engine) -> None:

@@ -90,10 +90,9 @@ def test_two_that_submit_at_once_do_not_share_the_last_room(engine: Engine, seco
 def test_one_that_is_rolled_back_gives_its_room_to_the_next(engine: Engine, second: Session) -> None:  # noqa: F811
     limit(engine, 10)
     engine.submit(*paths(5))
-    with pytest.raises(psycopg.errors.RaiseException), held(engine):
+    with engine.connection.transaction(force_rollback=True):
         engine.submit(*paths(4, "mine"))
         other = second.blocked(lambda session: session.submit(*paths(4, "other")))
-        engine.rows("do $$ begin raise exception 'no'; end $$")
     assert after(other).total == 4
 
 
@@ -105,7 +104,8 @@ def test_many_submissions_at_once_fill_the_quota_exactly(engine: Engine) -> None
             try:
                 return int(session.submit(*paths(3, f"{number}-")).total)
             except psycopg.Error as error:
-                assert error.sqlstate == "QJ429"
+                if error.sqlstate != "QJ429":
+                    raise
                 return 0
 
     with ThreadPoolExecutor(8) as pool:
