@@ -16,7 +16,7 @@ from litestar.types import ASGIApp
 from psycopg_pool import PoolTimeout
 
 import sql
-from api import builds, files, fleet, jobs, limits, metrics, orgs, overview, runs, schedules
+from api import builds, document, files, fleet, jobs, limits, metrics, orgs, overview, runs, schedules
 from api.announcements import Announcements
 from api.builds import UploadLimit
 from api.limits import RequestLimits
@@ -118,4 +118,5 @@ def create_app(
         ),
         logging_config=None,
     )
+    document.complete(app)
     return Observed(app, seen, traces)
