@@ -11,6 +11,7 @@ import uvicorn
 
 from api.app import create_app
 from api.builds import UploadLimit
+from qgjob import logs, tracing
 from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require
 
@@ -47,7 +48,11 @@ def serve(
     except UnusableStore as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        logs.configure()
+    except logs.UnusableLog as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(USAGE)
     try:
         asyncio.run(require(url))
     except UnusableDatabase as error:
@@ -57,7 +62,7 @@ def serve(
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
-    app = create_app(url, listen_url, store, UploadLimit(int(largest)), pool_size, hosts)
+    app = create_app(url, listen_url, store, UploadLimit(int(largest)), pool_size, hosts, tracing.start("qgjob-api"))
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
 

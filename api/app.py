@@ -12,25 +12,27 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
-from msgspec import Struct
+from litestar.types import ASGIApp
 from psycopg_pool import PoolTimeout
 
 import sql
-from api import builds, files, fleet, jobs, overview, runs
+from api import builds, document, files, fleet, jobs, limits, metrics, orgs, overview, runs, schedules
 from api.announcements import Announcements
 from api.builds import UploadLimit
+from api.limits import RequestLimits
+from api.metrics import Metrics
+from api.observing import Observed
 from api.problems import HANDLERS
 from qgjob import __version__
 from qgjob.store import Store
+from qgjob.tracing import Tracing
+from sql import housekeeping
 
 log = logging.getLogger("api")
 JSON = "application/json"
-LARGEST_BODY = 16 * 1024 * 1024  # 10,000 jobs with the longest paths and selectors fit
-
-
-class Housekept(Struct):
-    expired: int
-    submitted: int
+ANSWER_S = 30.0
+# These read or write much at a time.
+LONGER_S = {"get_stats": 60.0, "submit_run": 60.0, "retry_run": 60.0, "cancel_run": 60.0, "sample_pending": 120.0}
 
 
 async def housekeep(db: sql.Database) -> None:
@@ -38,18 +40,19 @@ async def housekeep(db: sql.Database) -> None:
     while True:
         more = False
         try:
-            more = (await sql.one(db, Housekept, "housekeep")).submitted > 0
+            more = await housekeeping.housekeep(db)
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("housekeeping: %s", str(error).strip())
         await asyncio.sleep(0 if more else 1)
 
 
-def guard(hosts: Sequence[str] | None) -> Callable[[Request[Any, Any, Any]], None]:
+def guard(hosts: Sequence[str] | None, requests: RequestLimits) -> Callable[[Request[Any, Any, Any]], None]:
     """What keeps a page in somebody's browser from using an API that asks nobody who they are."""
 
     def refuse_browsers(request: Request[Any, Any, Any]) -> None:
         if hosts and request.url.hostname not in hosts:
             raise HTTPException(status_code=400, detail=f"This is not {request.url.hostname}.")
+        requests.admit(request.query_params.get("org_id"))
         # Neither a PUT nor this type can be sent from a foreign page without asking first.
         wanted = "application/octet-stream" if request.method == "PUT" and "/artifacts/" in request.url.path else JSON
         if request.headers.get("content-length", "0") != "0" and request.content_type[0] != wanted:
@@ -65,35 +68,55 @@ def create_app(
     upload_limit: UploadLimit,
     pool_size: int = 10,
     hosts: Sequence[str] | None = None,
-) -> Litestar:
+    traces: Tracing | None = None,
+) -> ASGIApp:
     """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll. `hosts`: the only
     names that requests may be for; None: any."""
-    db = sql.open_pool(database_url, size=pool_size)
+    db = sql.open_pool(database_url, size=pool_size, limit_s=ANSWER_S, longer_s=LONGER_S)
     announcements = Announcements(listen_url)
+    requests = RequestLimits()
+    seen = Metrics(db)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         async with db:
             tasks = [asyncio.create_task(announcements.listen()), asyncio.create_task(housekeep(db))]
+            tasks.append(asyncio.create_task(requests.refresh(db)))
             yield
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if traces:
+                traces.close()
 
-    return Litestar(
-        route_handlers=[jobs.router, files.router, runs.router, builds.router, fleet.router, overview.router],
+    app = Litestar(
+        route_handlers=[
+            jobs.router,
+            files.router,
+            runs.router,
+            builds.router,
+            fleet.router,
+            orgs.router,
+            schedules.router,
+            overview.router,
+            metrics.get_metrics,
+        ],
         dependencies={
             "db": Provide(lambda: db, sync_to_thread=False),
             "store": Provide(lambda: store, sync_to_thread=False),
             "upload_limit": Provide(lambda: upload_limit, sync_to_thread=False),
+            "requests": Provide(lambda: requests, sync_to_thread=False),
+            "metrics": Provide(lambda: seen, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
-        before_request=guard(hosts),
+        before_request=guard(hosts, requests),
         lifespan=[lifespan],
-        request_max_body_size=LARGEST_BODY,
+        request_max_body_size=limits.SMALL_BODY,
         openapi_config=OpenAPIConfig(
             title="qgjob", version=__version__, path="/schema", render_plugins=[SwaggerRenderPlugin()]
         ),
         logging_config=None,
     )
+    document.complete(app)
+    return Observed(app, seen, traces)

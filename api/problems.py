@@ -17,6 +17,21 @@ from qgjob.store import BaseStoreError, first_line
 
 log = logging.getLogger("api")
 AnyRequest = Request[Any, Any, Any]
+QUOTA_RETRY_S = "10"  # devices take jobs a batch at a time
+TOO_LATE = {
+    "57014": Problem(
+        type="urn:qgjob:answer_is_in_time",
+        status=504,
+        title="The database took too long, and was told to stop.",
+        hint="Nothing was changed. Ask for less at a time, or try again.",
+    ),
+    "55P03": Problem(
+        type="urn:qgjob:lock_is_free",
+        status=503,
+        title="Somebody else has been changing the same thing for too long.",
+        hint="Nothing was changed; try again.",
+    ),
+}
 PROBLEM_JSON = "application/problem+json"
 
 
@@ -25,8 +40,17 @@ class Refusal(Exception):
 
     status: ClassVar[int]
 
-    def __init__(self, rule: str, title: str, *, field: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        rule: str,
+        title: str,
+        *,
+        field: str | None = None,
+        hint: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(title)
+        self.retry_after_s = retry_after_s
         self.problem = Problem(type=f"urn:qgjob:{rule}", status=self.status, title=title, hint=hint, field=field)
 
 
@@ -46,6 +70,10 @@ class Wrong(Refusal):
     status = 422
 
 
+class TooMany(Refusal):
+    status = 429
+
+
 def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[Any]:
     return Response(to_builtins(problem), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
 
@@ -56,6 +84,9 @@ def from_database(request: AnyRequest, error: psycopg.Error) -> Response[Any]:
     said = error.diag
     if isinstance(error, psycopg.DataError) and error.sqlstate is None:  # psycopg itself refused a value, such as NUL
         return answer(Problem(type="urn:qgjob:value_is_storable", status=422, title=f"{error}."))
+    if error.sqlstate in TOO_LATE:
+        log.warning("%s %s: %s", request.method, request.url.path, str(error).strip())
+        return answer(TOO_LATE[error.sqlstate], {"Retry-After": "5"})
     if status == 503:
         log.warning("database unavailable: %s", str(error).strip())
         problem = Problem(
@@ -73,7 +104,7 @@ def from_database(request: AnyRequest, error: psycopg.Error) -> Response[Any]:
     problem = Problem(
         type=f"urn:qgjob:{kind}", status=status, title=title or kind, hint=said.message_hint, field=said.column_name
     )
-    return answer(problem)
+    return answer(problem, {"Retry-After": QUOTA_RETRY_S} if status == 429 else None)
 
 
 def from_validation(request: AnyRequest, error: ValidationException) -> Response[Any]:
@@ -130,7 +161,8 @@ def from_body(request: AnyRequest, error: UnicodeDecodeError | RecursionError) -
 
 
 def from_refusal(request: AnyRequest, refusal: Refusal) -> Response[Any]:
-    return answer(refusal.problem)
+    retry = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s else None
+    return answer(refusal.problem, retry)
 
 
 def from_store(request: AnyRequest, error: BaseStoreError) -> Response[Any]:

@@ -10,13 +10,18 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 import sql
 from api.announcements import Announcements
 from api.junit import junit_xml
+from api.limits import RUN_BODY, RequestLimits
 from api.parameters import Cursor, Db, Id, Key, Limit
+from qgjob import logs, tracing
 from qgjob.models import MAX_JOBS_PER_RUN, Cancelled, Job, Run, RunPage, RunSubmission, RunSubmitted
 
 
-@post("/", summary="Submit many jobs in one transaction")
-async def submit_run(data: JSONBody[RunSubmission], db: Db, idempotency_key: Key = None) -> RunSubmitted:
-    return await sql.one(
+@post("/", summary="Submit many jobs in one transaction", request_max_body_size=RUN_BODY)
+async def submit_run(
+    data: JSONBody[RunSubmission], db: Db, requests: NamedDependency[RequestLimits], idempotency_key: Key = None
+) -> RunSubmitted:
+    requests.admit(data.org_id)
+    submitted = await sql.one(
         db,
         RunSubmitted,
         "submit_run",
@@ -26,7 +31,10 @@ async def submit_run(data: JSONBody[RunSubmission], db: Db, idempotency_key: Key
         defaults=sql.Json(data.defaults),
         labels=sql.Json(data.labels),
         idempotency_key=idempotency_key,
+        traceparent=tracing.current.get(),
     )
+    logs.bind(org_id=data.org_id, run_id=submitted.run_id)
+    return submitted
 
 
 @get("/", summary="List runs, newest first")

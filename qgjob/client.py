@@ -1,7 +1,7 @@
 """The routes of the API as typed calls. Creating calls take an idempotency key, so that repeating them is harmless."""
 
 from collections.abc import Callable
-from typing import BinaryIO, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -21,11 +21,15 @@ from qgjob.models import (
     JobSubmitted,
     LiveLog,
     Log,
+    Org,
+    OrgDetails,
     Platform,
     Run,
     RunPage,
     RunSubmission,
     RunSubmitted,
+    Schedule,
+    ScheduleAddition,
     Stats,
     Why,
     Worker,
@@ -51,8 +55,9 @@ class Client:
         token: str | None = None,
         retry_for_s: float = 60.0,
         say: Callable[[str], None] | None = None,
+        traceparent: str | None = None,
     ) -> None:
-        self._transport = Transport(server_url, token=token, retry_for_s=retry_for_s, say=say)
+        self._transport = Transport(server_url, token=token, retry_for_s=retry_for_s, say=say, traceparent=traceparent)
 
     def close(self) -> None:
         self._transport.close()
@@ -126,6 +131,34 @@ class Client:
 
     def junit_xml(self, run_id: str | int, *, patience_s: float | None = None) -> bytes:
         return self._transport.send("GET", f"/runs/{segment(run_id)}/junit.xml", patience_s=patience_s)
+
+    def orgs(self) -> list[Org]:
+        return self._call("GET", "/orgs", list[Org])
+
+    def org(self, org_id: str) -> OrgDetails:
+        return self._call("GET", f"/orgs/{segment(org_id)}", OrgDetails)
+
+    def change_org(self, org_id: str, changes: dict[str, Any]) -> OrgDetails:
+        return self._call("PATCH", f"/orgs/{segment(org_id)}", OrgDetails, body=msgspec.json.encode(changes))
+
+    def create_org(self, org_id: str, settings: dict[str, Any]) -> OrgDetails:
+        return self._call("POST", "/orgs", OrgDetails, body=msgspec.json.encode({"org_id": org_id, **settings}))
+
+    def schedules(self, org_id: str | None) -> list[Schedule]:
+        return self._call("GET", "/schedules", list[Schedule], params=of_org(org_id))
+
+    def add_schedule(self, addition: ScheduleAddition) -> Schedule:
+        return self._call("POST", "/schedules", Schedule, body=msgspec.json.encode(addition))
+
+    def change_schedule(self, schedule_id: str | int, changes: dict[str, Any]) -> Schedule:
+        path = f"/schedules/{segment(schedule_id)}"
+        return self._call("PATCH", path, Schedule, body=msgspec.json.encode(changes))
+
+    def remove_schedule(self, schedule_id: str | int) -> None:
+        self._transport.send("DELETE", f"/schedules/{segment(schedule_id)}")
+
+    def run_schedule(self, schedule_id: str | int, *, key: str) -> RunSubmitted:
+        return self._call("POST", f"/schedules/{segment(schedule_id)}/run", RunSubmitted, key=key)
 
     def groups(self, org_id: str | None) -> list[Group]:
         return self._call("GET", "/groups", list[Group], params=of_org(org_id))

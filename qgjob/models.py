@@ -279,6 +279,7 @@ class Group(Struct):
     running: int
     devices: int
     oldest_at: datetime
+    grouped_by: dict[str, str] = {}
 
 
 class Worker(Struct):
@@ -370,6 +371,63 @@ class Health(Struct):
     oldest_pending_s: float | None
     live_workers: dict[str, int]
     unserved: list[str]
+
+
+class Org(Struct):
+    """An organisation and its settings; null: no limit. `devices` serve it now. `group_by`: labels of runs that keep
+    their jobs in groups of their own."""
+
+    org_id: str
+    weight: float
+    max_devices: int | None
+    max_pending_jobs: int | None
+    requests_per_minute: int | None
+    group_by: list[str]
+    devices: int
+    created_at: datetime
+
+
+class OrgDetails(Org):
+    """GET /orgs/{org_id}: also how many of its jobs are pending."""
+
+    pending: int
+
+
+class Schedule(Struct):
+    """A run that is submitted at certain times: by a cron expression, or once (`at`). `app_version_id` null: the newest
+    build. `done`: its time is over. `last_error`: why the last time submitted nothing."""
+
+    schedule_id: int
+    org_id: str
+    name: str
+    status: Literal["active", "paused", "done"]
+    cron: str | None
+    time_zone: str
+    at: datetime | None
+    app_version_id: str | None
+    jobs: list[JobSubmission]
+    defaults: JobDefaults
+    labels: dict[str, str]
+    next_at: datetime | None
+    last_at: datetime | None
+    last_run_id: int | None
+    last_error: str | None
+    created_at: datetime
+
+
+class ScheduleAddition(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """POST /schedules: what to submit as in POST /runs, and when."""
+
+    org_id: Slug
+    name: Slug
+    cron: str | None = None
+    time_zone: str = "UTC"
+    at: Annotated[datetime, Meta(tz=True)] | None = None
+    app_version_id: Slug | None = None
+    jobs: Annotated[list[JobSubmission], Meta(min_length=1, max_length=MAX_JOBS_PER_RUN)]
+    defaults: JobDefaults = field(default_factory=JobDefaults)
+    labels: dict[str, str] = {}
+    enabled: bool = True
 
 
 class Cancelled(Struct):

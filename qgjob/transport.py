@@ -46,10 +46,17 @@ class Transport:
     """Speaks to one server. Redirects are not followed: a token belongs to the origin it was given for."""
 
     def __init__(
-        self, server_url: str, *, token: str | None, retry_for_s: float, say: Callable[[str], None] | None = None
+        self,
+        server_url: str,
+        *,
+        token: str | None,
+        retry_for_s: float,
+        say: Callable[[str], None] | None = None,
+        traceparent: str | None = None,
     ) -> None:
         self._server_url = checked_server_url(server_url, with_token=token is not None)
         self._token = token
+        self._traceparent = traceparent
         self._retry_for_s = retry_for_s
         self._say = say
         self._http: httpx.Client | None = None
@@ -163,6 +170,8 @@ class Transport:
                 "user-agent": f"qgjob/{__version__}",
                 "accept": "application/json, application/problem+json, */*",
             }
+            if self._traceparent is not None:
+                headers["traceparent"] = self._traceparent
             if self._token is not None:
                 headers["authorization"] = f"Bearer {self._token}"
             # A proxy of the environment cannot reach this machine's own loopback.

@@ -9,7 +9,7 @@ from stand_in import environment, qgjob
 
 COMMANDS = """
   submit status list logs artifacts builds why cancel
-  retry groups workers devices stats health dev demo replay
+  retry schedules orgs groups workers devices stats health dev demo replay
 """.split()  # noqa: SIM905
 
 
@@ -29,6 +29,15 @@ def test_the_help_names_every_command() -> None:
         "artifacts download",
         "builds add",
         "builds list",
+        "schedules add",
+        "schedules list",
+        "schedules pause",
+        "schedules resume",
+        "schedules remove",
+        "schedules run-now",
+        "orgs list",
+        "orgs show",
+        "orgs set",
     ],
 )
 def test_a_command_has_help_with_an_example_that_is_its_own(command: str) -> None:

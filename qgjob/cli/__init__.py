@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qgjob import __version__
-from qgjob.cli import act, artifacts, builds, devices, fleet, local, logs, output, replay, show, submit
+from qgjob.cli import act, artifacts, builds, devices, fleet, local, logs, orgs, output, replay, schedules, show, submit
 
 # No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -39,6 +39,8 @@ app.command(epilog=show.WHY_EPILOG)(show.why)
 app.command(epilog=act.CANCEL_EPILOG)(act.cancel)
 app.command(epilog=act.RETRY_EPILOG)(act.retry)
 app.add_typer(builds.builds_app, name="builds")
+app.add_typer(schedules.schedules_app, name="schedules")
+app.add_typer(orgs.orgs_app, name="orgs")
 app.command(epilog=fleet.GROUPS_EPILOG)(fleet.groups)
 app.add_typer(fleet.workers_app, name="workers")
 app.add_typer(devices.devices_app, name="devices")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from qgjob import tracing
 from qgjob.cli import output, words
 from qgjob.client import Client
 from qgjob.errors import Usage
@@ -74,4 +75,10 @@ def connect(server_url: str | None) -> Client:
         raise Usage("QGJOB_TOKEN holds characters that no token has")
     text = os.environ.get("QGJOB_RETRY_FOR", "60")
     retry_for_s = words.seconds(text, option="QGJOB_RETRY_FOR")
-    return Client(server_url or DEFAULT_SERVER_URL, token=token, retry_for_s=retry_for_s, say=output.say)
+    return Client(
+        server_url or DEFAULT_SERVER_URL,
+        token=token,
+        retry_for_s=retry_for_s,
+        say=output.say,
+        traceparent=tracing.of_command(),
+    )
