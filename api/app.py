@@ -1,4 +1,4 @@
-"""The application: routes, the pool they share, and the two tasks of every API process."""
+"""The application: routes, the pool they share, and the tasks of every API process."""
 
 import asyncio
 import logging
@@ -16,10 +16,12 @@ from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import sql
-from api import builds, files, fleet, jobs, overview, runs
+from api import builds, files, fleet, jobs, notifiers, overview, runs, webhooks
 from api.announcements import Announcements
 from api.builds import UploadLimit
+from api.deliveries import Deliveries
 from api.problems import HANDLERS
+from api.sending import Sender, WebhookSettings
 from qgjob import __version__
 from qgjob.store import Store
 
@@ -65,28 +67,46 @@ def create_app(
     upload_limit: UploadLimit,
     pool_size: int = 10,
     hosts: Sequence[str] | None = None,
+    webhook_settings: WebhookSettings | None = None,
 ) -> Litestar:
     """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll. `hosts`: the only
     names that requests may be for; None: any."""
     db = sql.open_pool(database_url, size=pool_size)
     announcements = Announcements(listen_url)
+    webhook_settings = webhook_settings or WebhookSettings()
+    sender = Sender(webhook_settings.allowed)
+    installed = notifiers.load()
+    deliveries = Deliveries(db, sender, installed, webhook_settings)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
-        async with db:
-            tasks = [asyncio.create_task(announcements.listen()), asyncio.create_task(housekeep(db))]
+        async with db, sender:
+            tasks = [
+                asyncio.create_task(announcements.listen()),
+                asyncio.create_task(housekeep(db)),
+                asyncio.create_task(deliveries.run()),
+            ]
             yield
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     return Litestar(
-        route_handlers=[jobs.router, files.router, runs.router, builds.router, fleet.router, overview.router],
+        route_handlers=[
+            jobs.router,
+            files.router,
+            runs.router,
+            builds.router,
+            fleet.router,
+            webhooks.router,
+            overview.router,
+        ],
         dependencies={
             "db": Provide(lambda: db, sync_to_thread=False),
             "store": Provide(lambda: store, sync_to_thread=False),
             "upload_limit": Provide(lambda: upload_limit, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
+            "receivers": Provide(lambda: webhooks.Receivers(sender, installed), sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
         before_request=guard(hosts),
