@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from litestar import Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody
-from msgspec import Struct
+from msgspec import Struct, field
 
 import sql
 from api.notifiers import Notifier
@@ -31,7 +31,7 @@ class Addition(Struct, forbid_unknown_fields=True):
 
     org_id: str
     url: str
-    events: list[str] = ["run.finished"]
+    events: list[str] = field(default_factory=lambda: ["run.finished"])
     format: str = "json"
     description: str = ""
     secret: str | None = None
