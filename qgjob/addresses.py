@@ -89,7 +89,10 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         self._check = check
         self._resolve = resolve or system_resolver()
         self._inner = httpx.AsyncHTTPTransport(
-            retries=retries, trust_env=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
+            verify=httpx.create_ssl_context(),  # knows SSL_CERT_FILE, for authorities of one's own
+            retries=retries,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -27,7 +27,7 @@ class Received(NamedTuple):
 
     def verified_by(self, secret: str) -> bool:
         try:
-            standardwebhooks.Webhook(secret).verify(self.body, self.headers)
+            standardwebhooks.Webhook(secret).verify(self.body, self.headers, json_parse=False)
         except standardwebhooks.WebhookVerificationError:
             return False
         return True

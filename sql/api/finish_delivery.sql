@@ -42,7 +42,8 @@ begin
     payload = case when v_status <> 'delivered' then payload end,
     ended_at = case when v_status <> 'pending' then v_now end,
     next_at = case when v_status = 'pending' then v_now + make_interval(secs => greatest(
-      random() * least(c_longest_s, 5 * 5 ^ (v_delivery.tries - 1)), case when p_retry_after_s > 0 then least(c_longest_s, p_retry_after_s) else 0 end)) end,
+      random() * least(c_longest_s, 5 * 5 ^ (v_delivery.tries - 1)),
+      case when p_retry_after_s > 0 then least(c_longest_s, p_retry_after_s) end)) end,
     dead_letter_id = case when v_status = 'dead' and event <> 'webhook.test' then (
       select letter from pgmq.send('dead_letters', jsonb_build_object('queue', 'webhooks', 'reason', left(p_error, 300),
         'webhook_id', webhook_id, 'delivery_id', delivery_id, 'message_id', message_id, 'message', payload)) as letter) end
