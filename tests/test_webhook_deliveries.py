@@ -52,9 +52,9 @@ def statuses(engine: Engine) -> list[tuple[Any, ...]]:
         "select status, tries, status_code, error from qgjob.webhook_delivery order by delivery_id")]  # fmt: skip
 
 
-def finish_a_run(engine: Engine, *tests: str, org: str = "acme") -> int:
-    run = engine.submit(*(tests or ("a.js",)), org=org)
-    engine.run_all(engine.drive())
+def finish_a_run(engine: Engine, *tests: str, device: str = "phone-1") -> int:
+    run = engine.submit(*(tests or ("a.js",)))
+    engine.run_all(engine.drive(device))
     return int(run.run_id)
 
 
@@ -137,8 +137,8 @@ def test_a_retry_after_that_means_nothing_does_no_harm(engine: Engine, services:
     values = ["9" * 400, "-5", "soon", "Wed, 21 Oct 9999 07:28:00 GMT", "NaN"]
     receiver.answer = lambda number, _: (503, {"retry-after": values[(number - 1) % len(values)]})
     add(services.api(**LOCAL), receiver)
-    for _ in values:
-        finish_a_run(engine)
+    for number in range(len(values)):
+        finish_a_run(engine, device=f"phone-{number}")
     receiver.wait_for(len(values))
     assert wait_until(lambda: [row[2] for row in statuses(engine)] == [503] * len(values), WAIT_S)
     assert engine.value("select bool_and(next_at <= created_at + interval '13 h') from qgjob.webhook_delivery")
@@ -331,7 +331,7 @@ def test_ten_thousand_events_for_a_receiver_that_hangs_hold_up_neither_the_engin
             "'event', 'job.failed', 'n', n) from generate_series(1, 10000) as n))"
         )
         hanging.wait_for(1)
-        run_ids = [finish_a_run(engine, f"{n}.js") for n in range(20)]
+        run_ids = [finish_a_run(engine, f"{n}.js", device=f"phone-{n}") for n in range(20)]
         told = receiver.wait_for(20)
         assert sorted(one.event["data"]["run_id"] for one in told) == run_ids
         assert hanging.most_open <= 4 * 4, "four webhooks, four at a time"
