@@ -23,6 +23,8 @@ def test_the_help_names_every_command() -> None:
     [
         *COMMANDS,
         "workers drain",
+        "devices quarantine",
+        "devices readmit",
         "artifacts list",
         "artifacts download",
         "builds add",
