@@ -334,7 +334,9 @@ def test_ten_thousand_events_for_a_receiver_that_hangs_hold_up_neither_the_engin
         run_ids = [finish_a_run(engine, f"{n}.js", device=f"phone-{n}") for n in range(20)]
         told = receiver.wait_for(20)
         assert sorted(one.event["data"]["run_id"] for one in told) == run_ids
-        assert hanging.most_open <= 4 * 4, "four webhooks, four at a time"
+        # Not by what hangs at the receiver: it still holds what was given up meanwhile.
+        held = engine.rows("select count(*) from qgjob.webhook_delivery where claimed_at is not null group by webhook_id")
+        assert max(row[0] for row in held) <= 4
         counted = "select count(*) from qgjob.webhook_delivery where webhook_id = 1"
         assert wait_until(lambda: engine.value(counted) > 10_000, WAIT_S)
         assert services.qgjob("list", "--org-id=acme", "--limit=1").returncode == 0
