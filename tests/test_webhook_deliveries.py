@@ -335,8 +335,8 @@ def test_ten_thousand_events_for_a_receiver_that_hangs_hold_up_neither_the_engin
         told = receiver.wait_for(20)
         assert sorted(one.event["data"]["run_id"] for one in told) == run_ids
         # Not by what hangs at the receiver: it still holds what was given up meanwhile.
-        held = engine.rows("select count(*) from qgjob.webhook_delivery where claimed_at is not null group by webhook_id")
-        assert max(row[0] for row in held) <= 4
+        held = "select count(*) from qgjob.webhook_delivery where claimed_at is not null group by webhook_id"
+        assert max(row[0] for row in engine.rows(held)) <= 4
         counted = "select count(*) from qgjob.webhook_delivery where webhook_id = 1"
         assert wait_until(lambda: engine.value(counted) > 10_000, WAIT_S)
         assert services.qgjob("list", "--org-id=acme", "--limit=1").returncode == 0
