@@ -78,6 +78,9 @@ class Deliveries:
                 except (psycopg.Error, PoolTimeout) as error:
                     log.warning("webhooks: %s", str(error).strip())
                     more = False
+                except Exception:  # whatever it is, the others' deliveries must go on
+                    log.exception("webhooks")
+                    more = False
                 if not more:
                     try:
                         async with asyncio.timeout(LOOK_AGAIN_S):
