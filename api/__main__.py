@@ -11,6 +11,7 @@ import uvicorn
 
 from api.app import create_app
 from api.builds import UploadLimit
+from api.sending import UnusableSetting, read_settings
 from qgjob import logs, tracing
 from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require
@@ -45,7 +46,8 @@ def serve(
         sys.exit(USAGE)
     try:
         store = open_store()
-    except UnusableStore as error:
+        webhook_settings = read_settings()
+    except (UnusableStore, UnusableSetting) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
     try:
@@ -62,7 +64,16 @@ def serve(
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
-    app = create_app(url, listen_url, store, UploadLimit(int(largest)), pool_size, hosts, tracing.start("qgjob-api"))
+    app = create_app(
+        url,
+        listen_url,
+        store,
+        UploadLimit(int(largest)),
+        pool_size,
+        hosts,
+        webhook_settings,
+        tracing.start("qgjob-api"),
+    )
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
 

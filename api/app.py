@@ -1,4 +1,4 @@
-"""The application: routes, the pool they share, and the two tasks of every API process."""
+"""The application: routes, the pool they share, and the tasks of every API process."""
 
 import asyncio
 import logging
@@ -16,13 +16,29 @@ from litestar.types import ASGIApp
 from psycopg_pool import PoolTimeout
 
 import sql
-from api import builds, document, files, fleet, jobs, limits, metrics, orgs, overview, runs, schedules
+from api import (
+    builds,
+    document,
+    files,
+    fleet,
+    jobs,
+    limits,
+    metrics,
+    notifiers,
+    orgs,
+    overview,
+    runs,
+    schedules,
+    webhooks,
+)
 from api.announcements import Announcements
 from api.builds import UploadLimit
+from api.deliveries import Deliveries
 from api.limits import RequestLimits
 from api.metrics import Metrics
 from api.observing import Observed
 from api.problems import HANDLERS
+from api.sending import Sender, WebhookSettings
 from qgjob import __version__
 from qgjob.store import Store
 from qgjob.tracing import Tracing
@@ -68,6 +84,7 @@ def create_app(
     upload_limit: UploadLimit,
     pool_size: int = 10,
     hosts: Sequence[str] | None = None,
+    webhook_settings: WebhookSettings | None = None,
     traces: Tracing | None = None,
 ) -> ASGIApp:
     """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll. `hosts`: the only
@@ -76,12 +93,20 @@ def create_app(
     announcements = Announcements(listen_url)
     requests = RequestLimits()
     seen = Metrics(db)
+    webhook_settings = webhook_settings or WebhookSettings()
+    sender = Sender(webhook_settings.allowed)
+    installed = notifiers.load()
+    deliveries = Deliveries(db, sender, installed, webhook_settings)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
-        async with db:
-            tasks = [asyncio.create_task(announcements.listen()), asyncio.create_task(housekeep(db))]
-            tasks.append(asyncio.create_task(requests.refresh(db)))
+        async with db, sender:
+            tasks = [
+                asyncio.create_task(announcements.listen()),
+                asyncio.create_task(housekeep(db)),
+                asyncio.create_task(requests.refresh(db)),
+                asyncio.create_task(deliveries.run()),
+            ]
             yield
             for task in tasks:
                 task.cancel()
@@ -98,6 +123,7 @@ def create_app(
             fleet.router,
             orgs.router,
             schedules.router,
+            webhooks.router,
             overview.router,
             metrics.get_metrics,
         ],
@@ -108,6 +134,7 @@ def create_app(
             "requests": Provide(lambda: requests, sync_to_thread=False),
             "metrics": Provide(lambda: seen, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
+            "receivers": Provide(lambda: webhooks.Receivers(sender, installed), sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
         before_request=guard(hosts, requests),

@@ -137,7 +137,7 @@ def from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
 def from_unknown_path(path: str) -> Problem:
     """Also an id that is not a number ends here, and is as unknown as any other."""
     noun, _, identifier = path.strip("/").partition("/")
-    if noun in ("jobs", "runs", "workers") and identifier and "/" not in identifier:
+    if noun in ("jobs", "runs", "webhooks", "workers") and identifier and "/" not in identifier:
         kind = noun.removesuffix("s")
         return Problem(type=f"urn:qgjob:{kind}_exists", status=404, title=f"There is no {kind} {identifier}.")
     return Problem(

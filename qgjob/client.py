@@ -13,6 +13,7 @@ from qgjob.models import (
     AttemptFile,
     BuildPage,
     Cancelled,
+    DeliveryPage,
     Device,
     Group,
     Health,
@@ -24,13 +25,19 @@ from qgjob.models import (
     Org,
     OrgDetails,
     Platform,
+    Redriven,
     Run,
     RunPage,
     RunSubmission,
     RunSubmitted,
     Schedule,
     ScheduleAddition,
+    SecretRotated,
     Stats,
+    TestSent,
+    Webhook,
+    WebhookAdded,
+    WebhookRemoved,
     Why,
     Worker,
 )
@@ -186,6 +193,33 @@ class Client:
     def health(self, *, wait_s: float | None) -> Health:
         """Tried once, as a probe is, unless it is to wait until the server is up."""
         return self._call("GET", "/health", Health, patience_s=wait_s or 10.0, retry=wait_s is not None)
+
+    def webhooks(self, org_id: str | None) -> list[Webhook]:
+        return self._call("GET", "/webhooks", list[Webhook], params=of_org(org_id))
+
+    def add_webhook(self, addition: dict[str, Any], *, key: str) -> WebhookAdded:
+        return self._call("POST", "/webhooks", WebhookAdded, body=msgspec.json.encode(addition), key=key)
+
+    def update_webhook(self, webhook_id: str | int, change: dict[str, Any]) -> Webhook:
+        return self._call("PATCH", f"/webhooks/{segment(webhook_id)}", Webhook, body=msgspec.json.encode(change))
+
+    def rotate_secret(self, webhook_id: str | int, rotation: dict[str, Any]) -> SecretRotated:
+        path = f"/webhooks/{segment(webhook_id)}/rotate-secret"
+        # Tried once: a second rotation would make the first secret the old one, and lose the one before.
+        return self._call("POST", path, SecretRotated, body=msgspec.json.encode(rotation), retry=False)
+
+    def remove_webhook(self, webhook_id: str | int) -> WebhookRemoved:
+        return self._call("DELETE", f"/webhooks/{segment(webhook_id)}", WebhookRemoved)
+
+    def send_test(self, webhook_id: str | int) -> TestSent:
+        return self._call("POST", f"/webhooks/{segment(webhook_id)}/test", TestSent)
+
+    def deliveries(self, webhook_id: str | int, params: Params) -> DeliveryPage:
+        return self._call("GET", f"/webhooks/{segment(webhook_id)}/deliveries", DeliveryPage, params=params)
+
+    def redrive(self, webhook_id: str | int, delivery_id: int | None) -> Redriven:
+        params: Params = [] if delivery_id is None else [("delivery_id", delivery_id)]
+        return self._call("POST", f"/webhooks/{segment(webhook_id)}/redrive", Redriven, params=params)
 
     def _call(
         self,

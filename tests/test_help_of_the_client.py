@@ -9,7 +9,7 @@ from stand_in import environment, qgjob
 
 COMMANDS = """
   submit status list logs artifacts builds why cancel
-  retry schedules orgs groups workers devices stats health dev demo replay
+  retry schedules orgs groups workers devices stats health webhooks dev demo replay
 """.split()  # noqa: SIM905
 
 
@@ -38,6 +38,7 @@ def test_the_help_names_every_command() -> None:
         "orgs list",
         "orgs show",
         "orgs set",
+        *(f"webhooks {word}" for word in ("add", "list", "update", "remove", "test", "deliveries", "redrive")),
     ],
 )
 def test_a_command_has_help_with_an_example_that_is_its_own(command: str) -> None:

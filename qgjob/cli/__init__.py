@@ -5,10 +5,26 @@ from typing import Annotated
 import typer
 
 from qgjob import __version__
-from qgjob.cli import act, artifacts, builds, devices, fleet, local, logs, orgs, output, replay, schedules, show, submit
+from qgjob.cli import (
+    act,
+    artifacts,
+    builds,
+    devices,
+    fleet,
+    local,
+    logs,
+    orgs,
+    output,
+    replay,
+    schedules,
+    show,
+    submit,
+    webhooks,
+)
+from qgjob.cli.plugins import Commands
 
 # No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def print_version(asked: bool) -> None:
@@ -46,6 +62,7 @@ app.add_typer(fleet.workers_app, name="workers")
 app.add_typer(devices.devices_app, name="devices")
 app.command(epilog=fleet.STATS_EPILOG)(fleet.stats)
 app.command(epilog=fleet.HEALTH_EPILOG)(fleet.health)
+app.add_typer(webhooks.webhooks_app, name="webhooks")
 app.command(epilog=local.DEV_EPILOG)(local.dev)
 app.command(epilog=local.DEMO_EPILOG)(local.demo)
 app.command(epilog=replay.EPILOG)(replay.replay)

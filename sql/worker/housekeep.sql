@@ -16,6 +16,7 @@ begin
   insert into qgjob.crash_marker (written_at) values (v_now)
   on conflict (only_row) do update set written_at = v_now where crash_marker.written_at > v_now;
   delete from qgjob.live_log where watched_until not between v_now - interval '1 min' and v_now + interval '1 min';
+  perform qgjob.forget_deliveries();
   v_expired := qgjob.expire_batches();
   if v_expired > 0 then
     -- A submission takes locks in an order of its own: not in a transaction that holds others.
