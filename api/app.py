@@ -33,12 +33,18 @@ class Housekept(Struct):
     submitted: int
 
 
+class CancelledRuns(Struct):
+    cancel_lost_clients: int
+
+
 async def housekeep(db: sql.Database) -> None:
     """Whoever is up does it; the function itself lets only one at a time."""
     while True:
         more = False
         try:
             more = (await sql.one(db, Housekept, "housekeep")).submitted > 0
+            # Not in housekeep: workers do that, too, and cannot tell a client that is lost from an API that is.
+            more |= (await sql.one(db, CancelledRuns, "cancel_lost_clients")).cancel_lost_clients > 0
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("housekeeping: %s", str(error).strip())
         await asyncio.sleep(0 if more else 1)
