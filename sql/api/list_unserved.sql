@@ -9,11 +9,17 @@ begin
     raise exception using errcode = 'QJ404', constraint = 'run_exists', message = format('There is no run %s.', p_run_id);
   end if;
   return query
+  -- By the run's jobs, not by the pending ones of everybody.
+  with mine as materialized (
+    select job.group_id, job.status
+    from qgjob.run_job join qgjob.job using (job_id)
+    where run_job.run_id = p_run_id and not run_job.abandoned
+  )
   select waiting.target, waiting.selector, waiting.jobs
   from (
     select job_group.target, job_group.selector, count(*)::integer as jobs
-    from qgjob.run_job join qgjob.job using (job_id) join qgjob.job_group using (group_id)
-    where run_job.run_id = p_run_id and not run_job.abandoned and job.status = 'pending'
+    from mine join qgjob.job_group using (group_id)
+    where mine.status = 'pending'
     group by job_group.target, job_group.selector
   ) as waiting
   where not exists (
