@@ -50,7 +50,9 @@ async def list_runs(
     app_version_id: FromQuery[str | None] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-    idempotency_key: Annotated[str | None, QueryParameter(description="the run submitted with it; needs org_id")] = None,
+    idempotency_key: Annotated[
+        str | None, QueryParameter(description="the run submitted with it; needs org_id")
+    ] = None,
 ) -> RunPage:
     runs = await sql.many(
         db,

@@ -130,7 +130,8 @@ class Client:
         return self._call("GET", path, list[Failure], params=[("limit", limit)], patience_s=patience_s)
 
     def unserved(self, run_id: str | int) -> list[Unserved]:
-        return self._call("GET", f"/runs/{segment(run_id)}/unserved", list[Unserved])
+        """Tried once, like the long-poll that it goes with."""
+        return self._call("GET", f"/runs/{segment(run_id)}/unserved", list[Unserved], patience_s=10, retry=False)
 
     def run_of_key(self, org_id: str, key: str) -> Run | None:
         """The run that was submitted with this idempotency key."""

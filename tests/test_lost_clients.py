@@ -24,8 +24,9 @@ def held(engine: Engine, *jobs: str, **options: object) -> int:
 def watching(engine: Engine, *, since: str = "1 hour", checked: str = "0") -> None:
     """As if an API process had looked for lost clients since then, and last that long ago."""
     engine.rows(
-        "insert into qgjob.client_watch (since, checked_at) values (qgjob.now() - %s::interval, qgjob.now() - %s::interval)"
-        " on conflict (only_row) do update set since = excluded.since, checked_at = excluded.checked_at returning 1",
+        "insert into qgjob.client_watch (since, checked_at) "
+        "values (qgjob.now() - %s::interval, qgjob.now() - %s::interval) "
+        "on conflict (only_row) do update set since = excluded.since, checked_at = excluded.checked_at returning 1",
         since,
         checked,
     )

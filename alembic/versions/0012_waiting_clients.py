@@ -17,7 +17,8 @@ def upgrade() -> None:
           add constraint client_timeout_in_range check (client_timeout_s between 10 and 86400) not valid;
         alter table qgjob.run validate constraint a_client_has_a_timeout;
         alter table qgjob.run validate constraint client_timeout_in_range;
-        create index runs_with_a_client on qgjob.run (client_until) where client_until is not null and finished_at is null;
+        create index runs_with_a_client on qgjob.run (client_until)
+          where client_until is not null and finished_at is null;
 
         -- Since when clients could be heard of without a gap: where no API process was up, none of them is lost.
         create table qgjob.client_watch (

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qgjob import __version__
-from qgjob.cli import act, artifacts, builds, fleet, local, logs, output, replay, show, submit
+from qgjob.cli import act, artifacts, builds, ci, fleet, local, logs, output, replay, show, submit
 
 # No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -32,6 +32,7 @@ def qgjob(
 
 app.command(epilog=submit.EPILOG)(submit.submit)
 app.command(epilog=show.STATUS_EPILOG)(show.status)
+app.command(epilog=ci.EPILOG)(ci.ci)
 app.command("list", epilog=show.LIST_EPILOG)(show.list_jobs)
 app.command(epilog=logs.EPILOG)(logs.logs)
 app.add_typer(artifacts.artifacts_app, name="artifacts")
