@@ -109,13 +109,39 @@ async def drain_worker(worker_id: Id, db: Db) -> Worker:
     return await sql.one(db, Worker, "drain_worker", worker_id=worker_id)
 
 
+class Quarantine(Struct, forbid_unknown_fields=True):
+    """POST /devices/{id}/quarantine."""
+
+    reason: str
+
+
 @get("/devices", summary="List devices")
 async def list_devices(db: Db, target: FromQuery[Target | None] = None) -> list[Device]:
     return await sql.many(db, Device, "list_devices", target=target)
 
 
+@post("/devices/{device_id:int}/quarantine", status_code=200, summary="Give a device no batch until it is readmitted")
+async def quarantine_device(device_id: Id, data: JSONBody[Quarantine], db: Db) -> Device:
+    return await sql.one(db, Device, "quarantine_device", device_id=device_id, reason=data.reason)
+
+
+@post("/devices/{device_id:int}/readmit", status_code=200, summary="Put a device back into use")
+async def readmit_device(device_id: Id, db: Db) -> Device:
+    return await sql.one(db, Device, "readmit_device", device_id=device_id)
+
+
 router = Router(
     "/",
-    route_handlers=[list_workers, register_worker, register_device, heartbeat, claim, drain_worker, list_devices],
+    route_handlers=[
+        list_workers,
+        register_worker,
+        register_device,
+        heartbeat,
+        claim,
+        drain_worker,
+        list_devices,
+        quarantine_device,
+        readmit_device,
+    ],
     tags=["workers and devices"],
 )

@@ -196,3 +196,36 @@ def test_a_worker_without_adb_does_not_start(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("error: no program 'adb': install the Android platform tools")
+
+
+def test_a_device_that_is_not_well_waits_in_quarantine_until_it_is(
+    engine: Engine, lab: Lab, adb_worker: AdbWorker, services: Services, tmp_path: Path
+) -> None:
+    device = lab.device()
+    device.set(battery={"present": "true", "level": "3", "temperature": "251"})
+    run = submit(engine, build(tmp_path), adb_worker.specs("a.spec.js"))
+    adb_worker.start()
+    assert wait_until(lambda: device_status(engine, device) == "quarantined", 30)
+    why = engine.call("get_why", job_id=run.job_ids[0]).reason
+    assert f"lab-{device.serial}: The battery of {device.serial} is at 3 %" in why
+
+    device.set(battery={"present": "true", "level": "87", "temperature": "251"})
+    assert ended(engine, run)
+    assert engine.run(run.run_id).completed == 1
+    assert engine.value("select count(*) from qgjob.attempt") == 1
+
+
+def test_a_build_that_no_device_takes_fails_its_group_by_the_first_refusal(
+    engine: Engine, lab: Lab, adb_worker: AdbWorker, tmp_path: Path
+) -> None:
+    device = lab.device()
+    device.set(install_failures=["INSTALL_PARSE_FAILED_NO_CERTIFICATES"])
+    run = submit(engine, build(tmp_path), adb_worker.specs(*(f"{number}.spec.js" for number in range(30))))
+    adb_worker.start()
+    assert ended(engine, run)
+    assert engine.run(run.run_id).failed == 30
+    job = engine.job(run.job_ids[-1])
+    assert (job.failure_kind, job.attempts) == ("test", 1)
+    assert "its signature is missing or wrong: sign it" in job.message
+    assert engine.rows("select end_reason from qgjob.batch") == [("refused",)]
+    assert device_status(engine, device) == "idle"

@@ -20,7 +20,7 @@ from worker.executors import Finished
 
 log = logging.getLogger("worker")
 Answer = TypeVar("Answer")
-Reason = Literal["done", "drained", "busy", "unprepared"]
+Reason = Literal["done", "drained", "busy", "unprepared", "refused"]
 
 
 class LeaseLost(Exception):
@@ -49,6 +49,10 @@ class OpenSessions(Struct):
 
 class Admission(Struct):
     admitted: bool
+
+
+class Health(Struct):
+    well: bool
 
 
 class Housekept(Struct):
@@ -84,6 +88,20 @@ class Engine:
             )
         )
         return registered.device_id
+
+    async def report_health(self, device_id: int, complaint: str | None) -> bool:
+        """Whether the device may work now. `complaint`: why it cannot, after a probe."""
+        health = await self._until_answered(
+            lambda: sql.one(
+                self._db,
+                Health,
+                "report_health",
+                worker_id=self.worker_id,
+                device_id=device_id,
+                complaint=storable(complaint),
+            )
+        )
+        return health.well
 
     async def release_device(self, device_id: int, message: str) -> None:
         """The device is out of sight: it is offline until it is registered again."""

@@ -53,6 +53,7 @@ class Worker:
         self._runs: dict[int, BatchRun] = {}
         self._drives: dict[str, Drive] = {}
         self._leaving = asyncio.Event()
+        self._sick: set[int] = set()
         self._hint = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._draining = False
@@ -145,18 +146,21 @@ class Worker:
     async def _serve(self, drive: Drive, device_id: int) -> None:
         """Until it is gone, idle for too long, or the worker drains."""
         loop = asyncio.get_running_loop()
-        idle_since, failures = loop.time(), 0
+        idle_since, failures, seen_well = loop.time(), 0, False
         while not self._draining and not drive.gone.is_set():
             hint = self._hint  # before claiming: a hint that comes meanwhile counts
             batch = None
-            if not failures or await self._can_work(drive):
+            if failures or device_id in self._sick or not seen_well:
+                seen_well = await self._is_well(drive, device_id)
+            if seen_well:
                 # Twice, for the first claim that finds nothing is what asks for hints: a submission may slip in before.
                 batch = await self._claim(device_id, drive.device) or await self._claim(device_id, drive.device)
             if batch is None:
+                failures += device_id in self._sick
                 idle_s = loop.time() - idle_since
                 if self._options.max_idle_s is not None and idle_s >= self._options.max_idle_s:
                     return
-                await self._wait(hint, self._poll_s())
+                await self._wait(hint, self._pause_s(failures) if device_id in self._sick else self._poll_s())
                 continue
             if drive.gone.is_set():
                 return  # meanwhile; the batch goes back with the device
@@ -164,14 +168,16 @@ class Worker:
             idle_since = loop.time()
             failures = 0 if able else failures + 1
             if failures:
-                await self._wait(drive.gone, min(2.0**failures, LONGEST_PAUSE_S))
+                await self._wait(drive.gone, self._pause_s(failures))
 
-    async def _can_work(self, drive: Drive) -> bool:
-        """After a lost batch: the next one would cost its jobs a loss, too."""
+    async def _is_well(self, drive: Drive, device_id: int) -> bool:
+        """Asked at first, in quarantine, and after a lost batch: the next one would cost its jobs a loss, too."""
         why = await self._backend.probe(drive.device.name)
         if why:
             log.warning("claiming nothing: %s", why)
-        return why is None
+        well = await self._engine.report_health(device_id, why)
+        (self._sick.discard if well else self._sick.add)(device_id)
+        return well
 
     async def _take(self, drive: Drive) -> int | None:
         """Where a worker that was killed had the device, its lease must run out first. None: it is over before that."""
@@ -222,6 +228,9 @@ class Worker:
         except TimeoutError:
             pass
 
+    def _pause_s(self, failures: int) -> float:
+        return min(2.0 ** min(failures, 10), LONGEST_PAUSE_S)
+
     def _poll_s(self) -> float:
         """Slowly while hints are heard, and never all workers together."""
         return random.uniform(4, 6) if self._listening else random.uniform(0.5, 1)  # noqa: S311
@@ -245,7 +254,12 @@ class Worker:
                     run.lose()
                 if lease in beat.empty_leases:
                     run.abandon()
+                if lease in beat.drain_leases:
+                    run.drain()
                 run.cancel(set(beat.stop_jobs))
+            if self._sick != set(beat.sick_devices):
+                self._sick = set(beat.sick_devices)
+                self._wake()
             if beat.draining and not self._draining:
                 self.drain()
             await self._wait(self._beat_now, self._options.lease_s / 3)

@@ -1,4 +1,5 @@
 -- The devices that jobs of this run wait for and no live worker drives: target and selector, and how many jobs wait.
+-- Devices in quarantine do not count.
 create or replace function qgjob.list_unserved(p_run_id bigint, p_org_id text default null)
 returns table (target text, selector jsonb, jobs integer) language plpgsql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -24,7 +25,7 @@ begin
   ) as waiting
   where not exists (
     select from qgjob.device join qgjob.worker using (worker_id)
-    where device.target = waiting.target and device.labels @> waiting.selector
+    where device.target = waiting.target and device.labels @> waiting.selector and device.quarantined_at is null
       and qgjob.worker_status(worker) = 'live')
   order by waiting.target, waiting.selector;
 end $$;
