@@ -263,7 +263,7 @@ class Runner:
         cancelled = threading.Event()
         if self._cancel_when is not None and done.id and not self.cancelled:
             threading.Thread(target=self._cancel, args=(process, done, cancelled), daemon=True).start()
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=60)
         done.exit = process.returncode
         self._read_log(said, done)
         done.outputs = parsed(files["OUTPUT"].read_text())
