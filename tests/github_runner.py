@@ -140,7 +140,9 @@ class Runner:
             name = next(name for name, job in waiting.items() if not {*listed(job.get("needs"))} & waiting.keys())
             job = waiting.pop(name)
             assert job.keys() <= JOB, job.keys() - JOB
-            needs = {need: {"result": worst([one for one in done if one.id == need])} for need in listed(job.get("needs"))}
+            needs = {
+                need: {"result": worst([one for one in done if one.id == need])} for need in listed(job.get("needs"))
+            }
             for index, matrix in enumerate(legs(job.get("strategy", {}).get("matrix", {}))):
                 done.append(self._job(name, job, matrix, index, needs, document.get("env", {})))
         return done
@@ -175,7 +177,9 @@ class Runner:
         title = step.get("name") or step.get("uses") or step["run"].splitlines()[0]
         done = Step(as_text(fill(title, contexts)), step.get("id"))
         into.append(done)
-        self.github["action"] = contexts.get("action_name") or step.get("id") or f"__{title.split('@')[0].split('/')[-1]}"
+        self.github["action"] = (
+            contexts.get("action_name") or step.get("id") or f"__{title.split('@')[0].split('/')[-1]}"
+        )
         if condition(step.get("if"), contexts):
             own = {**contexts, "env": dict(contexts["env"])}
             own["env"] |= {key: as_text(fill(value, own)) for key, value in step.get("env", {}).items()}
@@ -270,7 +274,9 @@ class Runner:
         contexts["exported"] = parsed(files["ENV"].read_text())
         summary = files["STEP_SUMMARY"].read_text(errors="replace")
         if len(summary.encode()) > SUMMARY_LIMIT:  # not cut: dropped
-            done.annotations.append(Annotation("error", "$GITHUB_STEP_SUMMARY upload aborted, supports content up to 1024k"))
+            done.annotations.append(
+                Annotation("error", "$GITHUB_STEP_SUMMARY upload aborted, supports content up to 1024k")
+            )
         else:
             done.summary = self._masked(summary)
         done.outcome = "success" if process.returncode == 0 else "failure"
@@ -349,7 +355,9 @@ def legs(matrix: Mapping[str, Any]) -> list[dict[str, Any]]:
     original = [dict(leg) for leg in product]
     for extra in matrix.get("include", []):
         fitting = [
-            leg for leg, was in zip(product, original, strict=False) if all(extra.get(key, was[key]) == was[key] for key in was)
+            leg
+            for leg, was in zip(product, original, strict=False)
+            if all(extra.get(key, was[key]) == was[key] for key in was)
         ]
         for leg in fitting:
             leg.update(extra)

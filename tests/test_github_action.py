@@ -195,9 +195,9 @@ def test_cancelling_the_workflow_does_to_the_run_what_was_asked_for(
     if on_cancel == "cancel":
         assert wait_until(lambda: engine.run(run_id).status == "cancelled", 7), said(step)
         assert engine.run(run_id).completed == 1
-        assert wait_until(
-            lambda: engine.value("select count(*) from qgjob.batch where ended_at is null") == 0, 7
-        ), "its devices are free"
+        assert wait_until(lambda: engine.value("select count(*) from qgjob.batch where ended_at is null") == 0, 7), (
+            "its devices are free"
+        )
     else:
         assert engine.run(run_id).status == "running"
 
@@ -221,10 +221,13 @@ def test_a_run_that_the_client_could_not_cancel_in_time_is_left_to_the_last_step
 
 
 def test_a_runner_that_is_lost_ends_its_run(workspace: Workspace, engine: Engine) -> None:
+    killed: list[int] = []
+
     def once_it_runs() -> bool:
         process = workspace.runner.process
-        if workspace.has_run() and is_running(engine) and process:
-            os.kill(process.pid, signal.SIGKILL)
+        if not killed and workspace.has_run() and is_running(engine) and process:
+            killed.append(process.pid)
+            process.kill()
         return False
 
     step = workspace.step("tests/video-hang.spec.js", once_it_runs)
@@ -287,23 +290,16 @@ def test_what_has_passed_is_run_again_as_a_whole(workspace: Workspace) -> None:
     assert workspace.step("tests/login.spec.js\ntests/checkout.spec.js").outputs["total"] == "2"
 
 
-def test_running_again_what_was_never_finished_waits_for_it_first(workspace: Workspace, engine: Engine) -> None:
+def test_running_again_what_was_never_finished_waits_for_it_first(workspace: Workspace, services: Services) -> None:
     """Its results count, or an earlier attempt that timed out would hide its failures."""
     tests = "tests/login.spec.js\ntests/coupon-fail.spec.js"
-    engine.rows("select * from qgjob.submit_run('qualgent', 'other', '[{\"test_path\": \"a-hang.js\"}]')")
     first = workspace.step(tests, timeout="1s", targets="device")
     assert first.outputs["conclusion"] == "timed_out"
     workspace.again()
-    began: list[object] = []
-
-    def drive() -> bool:
-        if not began and "2-OUTPUT" in " ".join(str(file) for file in workspace.folder.parent.glob("files/*")):
-            began.append(engine.run_all(engine.drive("phone-9", target="device")))
-        return False
-
-    second = workspace.step(tests, drive, targets="device")
-    assert second.outputs["conclusion"] == "passed", said(second)
-    assert second.outputs["run-id"] == first.outputs["run-id"]
+    services.worker("phones", "--target", "device")
+    second = workspace.step(tests, targets="device")
+    assert (second.outputs["conclusion"], second.outputs["total"]) == ("failed", "1"), said(second)
+    assert f"running only what did not pass in run {first.outputs['run-id']}" in said(second)
 
 
 def test_a_step_that_is_sent_again_creates_nothing(workspace: Workspace, engine: Engine) -> None:

@@ -40,7 +40,10 @@ def test_the_example_without_the_action_installs_and_submits(url: str, engine: E
     (client / "pip").write_text('#!/bin/sh\necho "$@"\n')
     (client / "pip").chmod(0o755)
     runner = Runner(
-        workspace.folder, actions={}, variables={"QGJOB_SERVER_URL": url}, environment={"PATH": f"{client}:/usr/bin:/bin"}
+        workspace.folder,
+        actions={},
+        variables={"QGJOB_SERVER_URL": url},
+        environment={"PATH": f"{client}:/usr/bin:/bin"},
     )
     (job,) = runner.run(EXAMPLES / "run-tests.yml")
     assert job.result == "success", job.log
@@ -136,7 +139,12 @@ def test_what_is_not_understood_is_an_error() -> None:
 
 
 def test_a_matrix_is_the_product_less_and_more() -> None:
-    matrix = {"os": ["a", "b"], "v": [1, 2], "exclude": [{"os": "b", "v": 1}], "include": [{"os": "a", "x": 9}, {"os": "c"}]}
+    matrix = {
+        "os": ["a", "b"],
+        "v": [1, 2],
+        "exclude": [{"os": "b", "v": 1}],
+        "include": [{"os": "a", "x": 9}, {"os": "c"}],
+    }
     assert legs(matrix) == [
         {"os": "a", "v": 1, "x": 9}, {"os": "a", "v": 2, "x": 9}, {"os": "b", "v": 2}, {"os": "c"},
     ]  # fmt: skip

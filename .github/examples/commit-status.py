@@ -50,8 +50,12 @@ def status_of(run):
         state = "failure"
     else:
         state = "success" if run["total"] and run["completed"] == run["total"] else "error"
-    return {"state": state, "context": "qgjob", "description": f"run {run['run_id']}: {counts}"[:140],
-            "target_url": f"{SERVER}/runs/{run['run_id']}"}
+    return {
+        "state": state,
+        "context": "qgjob",
+        "description": f"run {run['run_id']}: {counts}"[:140],
+        "target_url": f"{SERVER}/runs/{run['run_id']}",
+    }
 
 
 def tell(event):
@@ -61,7 +65,9 @@ def tell(event):
     labels = run["labels"]
     repository, commit = labels.get("github.repository", ""), labels.get("github.sha", "")
     # Who may submit chooses the labels: they name a commit, and lead nowhere else.
-    if run["finished_at"] is None or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*#[0-9a-f]{7,64}", f"{repository}#{commit}"):
+    if run["finished_at"] is None or not re.fullmatch(
+        r"[\w-][\w.-]*/[\w-][\w.-]*#[0-9a-f]{7,64}", f"{repository}#{commit}"
+    ):
         return
     ask(f"{GITHUB}/repos/{repository}/statuses/{commit}", os.environ["GITHUB_TOKEN"], status_of(run))
 

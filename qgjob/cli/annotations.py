@@ -4,6 +4,7 @@ Annotations beyond ten of a kind are dropped without a word, and the runner adds
 """
 
 import os
+import posixpath
 import secrets
 import stat
 import sys
@@ -48,8 +49,8 @@ def note(
     file: str | None = None,
     line: int | None = None,
 ) -> None:
-    place = {"file": file, "line": str(line) if file and line else None, "title": output.clean(title)}
-    properties = ",".join(f"{name}={escaped_property(value)}" for name, value in place.items() if value)
+    place = {"file": file, "line": str(line) if file and line else None, "title": title}
+    properties = ",".join(f"{name}={escaped_property(output.clean(value))}" for name, value in place.items() if value)
     output.answer_as_printed(f"::{level} {properties}::{escaped(message)}")
 
 
@@ -91,7 +92,7 @@ def in_workspace(test_path: str) -> str:
     workspace = os.environ.get("GITHUB_WORKSPACE", "")
     here = Path.cwd()
     if workspace and here.is_relative_to(Path(workspace).resolve()):
-        return (here.relative_to(Path(workspace).resolve()) / test_path).as_posix()
+        return posixpath.join(here.relative_to(Path(workspace).resolve()).as_posix(), test_path).removeprefix("./")
     return test_path
 
 

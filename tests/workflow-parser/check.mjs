@@ -6,7 +6,7 @@ import { parseAction } from './node_modules/@actions/workflow-parser/dist/action
 
 async function refusals(file) {
   const entry = { name: file, content: readFileSync(file, 'utf8') };
-  const isAction = /action\.ya?ml$/.test(file);
+  const isAction = /\/action\.ya?ml$/.test(file);
   const { context, value } = (isAction ? parseAction : parseWorkflow)(entry, new NoOperationTraceWriter());
   if (!isAction && value) await convertWorkflowTemplate(context, value);
   return context.errors.getErrors().map((error) => `${file}: ${error.message}`);
