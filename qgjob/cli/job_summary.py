@@ -13,7 +13,7 @@ from qgjob.cli import output, verdict, words
 from qgjob.models import Failure, Run
 
 BUDGET = 900_000
-SPECIAL = re.compile(r"[^\w\s.,;/()=+'\"%-]|_")
+SPECIAL = re.compile(r"[^\w\s.,;/()=+'\"%·…-]|_")
 LONGEST = 300
 TITLES = {
     "failed": "Failed",
