@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.types import ASGIApp
+from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import sql
@@ -51,12 +52,18 @@ ANSWER_S = 30.0
 LONGER_S = {"get_stats": 60.0, "submit_run": 60.0, "retry_run": 60.0, "cancel_run": 60.0, "sample_pending": 120.0}
 
 
+class CancelledRuns(Struct):
+    cancel_lost_clients: int
+
+
 async def housekeep(db: sql.Database) -> None:
     """Whoever is up does it; the function itself lets only one at a time."""
     while True:
         more = False
         try:
             more = await housekeeping.housekeep(db)
+            # Not in housekeep: workers do that, too, and cannot tell a client that is lost from an API that is.
+            more |= (await sql.one(db, CancelledRuns, "cancel_lost_clients")).cancel_lost_clients > 0
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("housekeeping: %s", str(error).strip())
         await asyncio.sleep(0 if more else 1)

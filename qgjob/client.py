@@ -15,6 +15,7 @@ from qgjob.models import (
     Cancelled,
     DeliveryPage,
     Device,
+    Failure,
     Group,
     Health,
     Job,
@@ -35,6 +36,7 @@ from qgjob.models import (
     SecretRotated,
     Stats,
     TestSent,
+    Unserved,
     Webhook,
     WebhookAdded,
     WebhookRemoved,
@@ -118,23 +120,49 @@ class Client:
     def retry_job(self, job_id: str | int, *, key: str) -> JobSubmitted:
         return self._call("POST", f"/jobs/{segment(job_id)}/retry", JobSubmitted, key=key)
 
-    def run(self, run_id: str | int) -> Run:
-        return self._call("GET", f"/runs/{segment(run_id)}", Run)
+    def run(self, run_id: str | int, *, patience_s: float | None = None) -> Run:
+        return self._call("GET", f"/runs/{segment(run_id)}", Run, patience_s=patience_s)
 
-    def changed_run(self, run_id: str | int, *, after_seq: int, wait_s: float) -> Run:
-        """Long-poll: the run as soon as it changed, or as it is after `wait_s`. Tried once; who waits has patience."""
+    def changed_run(
+        self, run_id: str | int, *, after_seq: int, wait_s: float, client_timeout_s: int | None = None
+    ) -> Run:
+        """Long-poll: the run as soon as it changed, or as it is after `wait_s`. Tried once; who waits has patience.
+        With `client_timeout_s` it also says that its client is there, and when to give that up."""
         params: Params = [("wait", int(wait_s)), ("after_seq", after_seq)]
+        if client_timeout_s is not None:
+            params = [*params, ("client_timeout_s", client_timeout_s)]
         path = f"/runs/{segment(run_id)}"
         return self._call("GET", path, Run, params=params, patience_s=wait_s + 10, retry=False)
 
     def runs(self, params: Params) -> RunPage:
         return self._call("GET", "/runs", RunPage, params=params)
 
+    def failures(self, run_id: str | int, *, limit: int, patience_s: float | None = None) -> list[Failure]:
+        path = f"/runs/{segment(run_id)}/failures"
+        return self._call("GET", path, list[Failure], params=[("limit", limit)], patience_s=patience_s)
+
+    def unserved(self, run_id: str | int) -> list[Unserved]:
+        """Tried once, like the long-poll that it goes with."""
+        return self._call("GET", f"/runs/{segment(run_id)}/unserved", list[Unserved], patience_s=10, retry=False)
+
+    def run_of_key(self, org_id: str, key: str) -> Run | None:
+        """The run that was submitted with this idempotency key."""
+        found = self.runs([("org_id", org_id), ("idempotency_key", key)])
+        return found.runs[0] if found.runs else None
+
+    def detach_run(self, run_id: str | int, *, patience_s: float | None = None) -> Run:
+        return self._call("POST", f"/runs/{segment(run_id)}/detach", Run, patience_s=patience_s)
+
     def cancel_run(self, run_id: str | int, *, patience_s: float | None = None) -> Cancelled:
         return self._call("POST", f"/runs/{segment(run_id)}/cancel", Cancelled, patience_s=patience_s)
 
-    def retry_run(self, run_id: str | int, *, only: Literal["failed", "all"], key: str) -> RunSubmitted:
-        return self._call("POST", f"/runs/{segment(run_id)}/retry", RunSubmitted, params=[("only", only)], key=key)
+    def retry_run(
+        self, run_id: str | int, *, only: Literal["failed", "all"], key: str, client_timeout_s: int | None = None
+    ) -> RunSubmitted:
+        params: Params = [("only", only)]
+        if client_timeout_s is not None:
+            params = [*params, ("client_timeout_s", client_timeout_s)]
+        return self._call("POST", f"/runs/{segment(run_id)}/retry", RunSubmitted, params=params, key=key)
 
     def junit_xml(self, run_id: str | int, *, patience_s: float | None = None) -> bytes:
         return self._transport.send("GET", f"/runs/{segment(run_id)}/junit.xml", patience_s=patience_s)

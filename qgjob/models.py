@@ -19,6 +19,7 @@ Selector = dict[str, str]
 
 Slug = Annotated[str, Meta(min_length=1, max_length=128)]
 TestPath = Annotated[str, Meta(min_length=1, max_length=512)]
+ClientTimeout = Annotated[int, Meta(ge=10, le=86_400)]
 MAX_JOBS_PER_RUN = 10_000
 # What a build's file may end in; the first where nothing is said.
 SUFFIXES: dict[Platform, tuple[str, ...]] = {"android": ("apk", "aab"), "ios": ("ipa", "zip")}
@@ -51,13 +52,15 @@ class SingleSubmission(JobSubmission, forbid_unknown_fields=True, omit_defaults=
 
 
 class RunSubmission(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """POST /runs: many jobs in one transaction."""
+    """POST /runs: many jobs in one transaction. `client_timeout_s`: the run is cancelled when the client that waits for
+    it has not said for so long that it is there (`client_timeout_s` of GET /runs/{id})."""
 
     org_id: Slug
     app_version_id: Slug
     jobs: Annotated[list[JobSubmission], Meta(min_length=1, max_length=MAX_JOBS_PER_RUN)]
     defaults: JobDefaults = field(default_factory=JobDefaults)
     labels: dict[str, str] = {}
+    client_timeout_s: ClientTimeout | None = None
 
 
 class JobSubmitted(Struct):
@@ -232,7 +235,8 @@ class Why(Struct):
 
 
 class Run(Struct):
-    """One submission: its jobs by status, and what grouping saved. `seq` grows with every change of one of its jobs."""
+    """One submission: its jobs by status, and what grouping saved. `seq` grows with every change of one of its jobs.
+    `lost_client`: it was cancelled because the client that waited for it was not heard of any more."""
 
     run_id: int
     org_id: str
@@ -255,6 +259,36 @@ class Run(Struct):
     labels: dict[str, str]
     created_at: datetime
     finished_at: datetime | None
+    lost_client: bool = False
+
+
+class Failure(Struct):
+    """A job of a run that did not simply pass, and why. The message, the title of the test, its line in the spec file,
+    the device and the video are those of the attempt that failed last."""
+
+    job_id: int
+    test_path: str
+    target: Target
+    selector: Selector
+    app_version_id: str
+    verdict: Literal["failed", "infrastructure", "cancelled", "flaky"]
+    failure_kind: FailureKind | None
+    message: str | None
+    attempts: int
+    device: str | None
+    title: str | None
+    line: int | None
+    video_url: str | None
+    video_offset_s: float | None
+    log_tail: str | None
+
+
+class Unserved(Struct):
+    """Devices that jobs of a run wait for and no live worker drives."""
+
+    target: Target
+    selector: Selector
+    jobs: int
 
 
 class RunPage(Struct):

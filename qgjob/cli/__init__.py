@@ -9,6 +9,7 @@ from qgjob.cli import (
     act,
     artifacts,
     builds,
+    ci,
     devices,
     fleet,
     local,
@@ -48,6 +49,7 @@ def qgjob(
 
 app.command(epilog=submit.EPILOG)(submit.submit)
 app.command(epilog=show.STATUS_EPILOG)(show.status)
+app.command(epilog=ci.EPILOG)(ci.ci)
 app.command("list", epilog=show.LIST_EPILOG)(show.list_jobs)
 app.command(epilog=logs.EPILOG)(logs.logs)
 app.add_typer(artifacts.artifacts_app, name="artifacts")

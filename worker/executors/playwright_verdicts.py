@@ -149,6 +149,7 @@ def _test(test: ev.Test) -> dict[str, Any]:
         "status": _status(test),
         "duration_s": test.duration_s,
         "message": inert(message) if message else None,
+        "line": test.line,
     }
 
 
