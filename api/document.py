@@ -82,8 +82,7 @@ def complete(app: Litestar) -> None:
     schemas = document.components.schemas
     schemas["Problem"] = PROBLEM
     for name, schema in schemas.items():
-        if isinstance(schema, Schema):
-            complete_schema(name, schema)
+        complete_schema(name, schema)
     for path in (document.paths or {}).values():
         for operation in operations(path):
             complete_operation(operation)
