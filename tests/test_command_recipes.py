@@ -17,7 +17,7 @@ from processes import CHECKOUT
 
 from worker.__main__ import settings
 from worker.devices import Backend
-from worker.executors import Executor, Finished, Options, load
+from worker.executors import Event, Executor, Finished, Options, load
 
 # Maestro 2: `test` writes its report only when asked to, and ends with 1 when a flow failed.
 MAESTRO = """
@@ -127,7 +127,12 @@ def test_maestro_is_told_the_device_by_its_serial(project: Path, lab: Lab, tmp_p
     of = on(device, build(tmp_path))
     job = of.jobs[0]
     of = replace(of, jobs=[replace(job, test_path=flow)])
-    events = using(devices, lambda: drive(executor(project, "maestro", devices), of))
+
+    async def work() -> list[Event]:
+        await devices.install(of)
+        return await drive(executor(project, "maestro", devices), of)
+
+    events = using(devices, work)
     assert finished(events)[1].status == "completed"
     assert any(f"Running on {device.serial}\n" in str(getattr(event, "text", "")) for event in events)
 

@@ -5,7 +5,8 @@ reset   = [["adb", "shell", "input", "keyevent", "HOME"]]            before each
 run     = ["python", "-m", "pytest", "{spec}", "--junit-xml={result}"]
 cleanup = [["adb", "shell", "svc", "power", "stayon", "false"]]      after the batch
 
-The backend says which device is meant: for adb by ANDROID_SERIAL, which is also the field {serial}.
+The backend resets the app before each spec, as the job asks, and says which device is meant: for adb by ANDROID_SERIAL,
+which is also the field {serial}.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from worker.batch import Batch, BatchJob, PrepareError
 from worker.config import ConfigError
@@ -133,6 +135,8 @@ class CommandExecutor:
         except specs.SpecError as error:
             yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)))
             return
+        await self._backend.reset(prepared.batch)  # what it raises ends the batch, and is no verdict on the job
+        reset_s = time.monotonic() - since
         result: Path = prepared.handle / f"{job.job_id}-{time.monotonic_ns()}.xml"  # never an earlier one
         values = self._values(prepared.batch) | {
             "spec": job.test_path,
@@ -159,7 +163,7 @@ class CommandExecutor:
         if broken:
             yield Finished(job.job_id, "failed", duration_s, "infrastructure", broken)
         else:
-            yield self._verdict(job, outcome, result, duration_s)
+            yield replace(self._verdict(job, outcome, result, duration_s), reset_s=reset_s)
 
     def _check(self, where: str, commands: Sequence[Argv], allowed: frozenset[str]) -> None:
         for command in commands:
