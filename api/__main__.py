@@ -14,6 +14,8 @@ from api.admin import token_app
 from api.app import create_app
 from api.builds import UploadLimit
 from api.oidc import GITHUB, Issuer
+from api.sending import UnusableSetting, read_settings
+from qgjob import logs, tracing
 from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require, require_role
 
@@ -48,10 +50,11 @@ def serve(
         refuse("QGJOB_BUILD_MAX_MB is a whole number of megabytes")
     try:
         store = open_store()
+        webhook_settings = read_settings()
         issuer = issuer_of_environment()
-    except (UnusableStore, ValueError) as error:
+        logs.configure()
+    except (UnusableStore, UnusableSetting, logs.UnusableLog, ValueError) as error:
         refuse(str(error))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
     try:
         asyncio.run(require(url))
@@ -66,7 +69,10 @@ def serve(
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     limit = UploadLimit(int(largest))
-    served = create_app(url, listen_url, store, limit, pool_size, hosts, asks=asks, issuer=issuer)
+    traces = tracing.start("qgjob-api")
+    served = create_app(
+        url, listen_url, store, limit, pool_size, hosts, webhook_settings, traces, asks=asks, issuer=issuer
+    )
     uvicorn.run(served, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
 

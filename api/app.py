@@ -1,4 +1,4 @@
-"""The application: routes, the pool they share, and the two tasks of every API process."""
+"""The application: routes, the pool they share, and the tasks of every API process."""
 
 import asyncio
 import logging
@@ -12,27 +12,51 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.types import ASGIApp
 from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import sql
-from api import builds, files, fleet, jobs, overview, runs, tokens
+from api import (
+    builds,
+    document,
+    files,
+    fleet,
+    jobs,
+    limits,
+    metrics,
+    notifiers,
+    orgs,
+    overview,
+    runs,
+    schedules,
+    tokens,
+    webhooks,
+)
 from api.access import Access
 from api.announcements import Announcements
 from api.builds import UploadLimit
+from api.deliveries import Deliveries
+from api.limits import RequestLimits
+from api.metrics import Metrics
+from api.observing import Observed
 from api.oidc import Issuer
 from api.problems import HANDLERS
+from api.sending import Sender, WebhookSettings
 from qgjob import __version__
 from qgjob.store import Store
+from qgjob.tracing import Tracing
+from sql import housekeeping
 
 log = logging.getLogger("api")
 JSON = "application/json"
-LARGEST_BODY = 16 * 1024 * 1024  # 10,000 jobs with the longest paths and selectors fit
+ANSWER_S = 30.0
+# These read or write much at a time.
+LONGER_S = {"get_stats": 60.0, "submit_run": 60.0, "retry_run": 60.0, "cancel_run": 60.0, "sample_pending": 120.0}
 
 
-class Housekept(Struct):
-    expired: int
-    submitted: int
+class CancelledRuns(Struct):
+    cancel_lost_clients: int
 
 
 async def housekeep(db: sql.Database) -> None:
@@ -40,18 +64,21 @@ async def housekeep(db: sql.Database) -> None:
     while True:
         more = False
         try:
-            more = (await sql.one(db, Housekept, "housekeep")).submitted > 0
+            more = await housekeeping.housekeep(db)
+            # Not in housekeep: workers do that, too, and cannot tell a client that is lost from an API that is.
+            more |= (await sql.one(db, CancelledRuns, "cancel_lost_clients")).cancel_lost_clients > 0
         except (psycopg.Error, PoolTimeout) as error:
             log.warning("housekeeping: %s", str(error).strip())
         await asyncio.sleep(0 if more else 1)
 
 
-def guard(hosts: Sequence[str] | None) -> Callable[[Request[Any, Any, Any]], None]:
+def guard(hosts: Sequence[str] | None, requests: RequestLimits) -> Callable[[Request[Any, Any, Any]], None]:
     """What keeps a page in somebody's browser from using an API that asks nobody who they are."""
 
     def refuse_browsers(request: Request[Any, Any, Any]) -> None:
         if hosts and request.url.hostname not in hosts:
             raise HTTPException(status_code=400, detail=f"This is not {request.url.hostname}.")
+        requests.admit(request.scope["user"].org_id or request.query_params.get("org_id"))
         # Neither a PUT nor this type can be sent from a foreign page without asking first.
         wanted = "application/octet-stream" if request.method == "PUT" and "/artifacts/" in request.url.path else JSON
         if request.headers.get("content-length", "0") != "0" and request.content_type[0] != wanted:
@@ -67,34 +94,53 @@ def create_app(
     upload_limit: UploadLimit,
     pool_size: int = 10,
     hosts: Sequence[str] | None = None,
+    webhook_settings: WebhookSettings | None = None,
+    traces: Tracing | None = None,
     *,
     asks: bool = False,
     issuer: Issuer | None = None,
-) -> Litestar:
+) -> ASGIApp:
     """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll. `hosts`: the only
     names that requests may be for; None: any. `asks`: callers show a token. `issuer`: whose tokens are exchanged."""
-    db = sql.open_pool(database_url, size=pool_size)
+    db = sql.open_pool(database_url, size=pool_size, limit_s=ANSWER_S, longer_s=LONGER_S)
     access = Access(db, asks=asks)
     announcements = Announcements(listen_url)
+    requests = RequestLimits()
+    seen = Metrics(db)
+    webhook_settings = webhook_settings or WebhookSettings()
+    sender = Sender(webhook_settings.allowed)
+    installed = notifiers.load()
+    deliveries = Deliveries(db, sender, installed, webhook_settings)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
-        async with db:
-            tasks = [asyncio.create_task(announcements.listen()), asyncio.create_task(housekeep(db))]
+        async with db, sender:
+            tasks = [
+                asyncio.create_task(announcements.listen()),
+                asyncio.create_task(housekeep(db)),
+                asyncio.create_task(requests.refresh(db)),
+                asyncio.create_task(deliveries.run()),
+            ]
             yield
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if traces:
+                traces.close()
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             jobs.router,
             files.router,
             runs.router,
             builds.router,
             fleet.router,
-            overview.router,
+            orgs.router,
+            schedules.router,
+            webhooks.router,
             tokens.router,
+            overview.router,
+            metrics.get_metrics,
         ],
         dependencies={
             "db": Provide(access.database, sync_to_thread=False),
@@ -102,15 +148,20 @@ def create_app(
             "issuer": Provide(lambda: issuer, sync_to_thread=False),
             "store": Provide(lambda: store, sync_to_thread=False),
             "upload_limit": Provide(lambda: upload_limit, sync_to_thread=False),
+            "requests": Provide(lambda: requests, sync_to_thread=False),
+            "metrics": Provide(lambda: seen, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
+            "receivers": Provide(lambda: webhooks.Receivers(sender, installed), sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
         guards=[access.admit],
-        before_request=guard(hosts),
+        before_request=guard(hosts, requests),
         lifespan=[lifespan],
-        request_max_body_size=LARGEST_BODY,
+        request_max_body_size=limits.SMALL_BODY,
         openapi_config=OpenAPIConfig(
             title="qgjob", version=__version__, path="/schema", render_plugins=[SwaggerRenderPlugin()]
         ),
         logging_config=None,
     )
+    document.complete(app)
+    return Observed(app, seen, traces)

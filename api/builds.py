@@ -9,6 +9,7 @@ from typing import Any
 import obstore
 from litestar import Request, Response, Router, get, post, put
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Struct
 
@@ -18,6 +19,8 @@ from api.parameters import Db, Files, Limit
 from api.problems import Conflict, Missing, TooLarge, Wrong
 from qgjob.models import SUFFIXES, ArtifactAdded, Build, BuildPage, Platform
 from qgjob.store import build_key
+
+KNOWN = {200: ResponseSpec(ArtifactAdded, generate_examples=False, description="It was known already.")}
 
 
 class Addition(Struct, forbid_unknown_fields=True):
@@ -55,7 +58,12 @@ async def list_builds(
     return BuildPage(builds, next_before=builds[-1].created_at if len(builds) == limit else None)
 
 
-@post("/", opt=needs("submit"), summary="Say what is installed for a build: a URL, or content that was uploaded before")
+@post(
+    "/",
+    opt=needs("submit"),
+    summary="Say what is installed for a build: a URL, or content that was uploaded before",
+    responses=KNOWN,
+)
 async def add_artifact(
     data: JSONBody[Addition], db: Db, store: Files, upload_limit: NamedDependency[UploadLimit]
 ) -> Response[ArtifactAdded]:
@@ -94,6 +102,7 @@ async def add_artifact(
     "/{org_id:str}/{app_version_id:str}/artifacts/{platform:str}",
     opt=needs("submit"),
     summary="Upload the file that is installed for a build",
+    responses=KNOWN,
     request_max_body_size=None,  # streamed, and counted on the way
 )
 async def upload(

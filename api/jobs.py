@@ -4,12 +4,15 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from litestar import Router, get, post, put
+from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from msgspec import Struct, field, structs
 
 import sql
 from api.access import needs
+from api.limits import RESULT_BODY, RequestLimits
 from api.parameters import LARGEST, BodyId, Cursor, Db, Id, Key, Limit
+from qgjob import logs, tracing
 from qgjob.models import (
     Attempt,
     Cancelled,
@@ -50,9 +53,12 @@ class Report(Struct, forbid_unknown_fields=True):
 
 
 @post("/", opt=needs("submit"), summary="Submit one job")
-async def submit_job(data: JSONBody[SingleSubmission], db: Db, idempotency_key: Key = None) -> JobSubmitted:
+async def submit_job(
+    data: JSONBody[SingleSubmission], db: Db, requests: NamedDependency[RequestLimits], idempotency_key: Key = None
+) -> JobSubmitted:
+    requests.admit_submission(data.org_id, db)
     job = {name: value for name, value in structs.asdict(data).items() if name not in OF_THE_RUN and value is not None}
-    return await sql.one(
+    submitted = await sql.one(
         db,
         JobSubmitted,
         "submit_job",
@@ -61,7 +67,10 @@ async def submit_job(data: JSONBody[SingleSubmission], db: Db, idempotency_key: 
         job=sql.Json(job),
         labels=sql.Json(data.labels),
         idempotency_key=idempotency_key,
+        traceparent=tracing.current.get(),
     )
+    logs.bind(org_id=data.org_id, run_id=submitted.run_id, job_id=submitted.job_id)
+    return submitted
 
 
 @get("/", summary="List jobs, newest first")
@@ -97,7 +106,7 @@ async def get_job(job_id: Id, db: Db) -> Job:
     return await sql.one(db, Job, "get_job", job_id=job_id, org_id=db.org_id)
 
 
-@put("/{job_id:int}", opt=needs("work"), summary="Report from a worker")
+@put("/{job_id:int}", opt=needs("work"), summary="Report from a worker", request_max_body_size=RESULT_BODY)
 async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Recorded:
     if data.status == "running":
         started = await sql.one(db, Decision, "start_job", lease=data.lease, job_id=job_id)

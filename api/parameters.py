@@ -11,7 +11,7 @@ from qgjob.store import Store
 
 Db = NamedDependency[SkipValidation[sql.OnBehalf]]
 Files = NamedDependency[SkipValidation[Store]]  # one of several classes, which msgspec cannot tell apart
-LARGEST = 2**63 - 1
+LARGEST = 2**53 - 1  # what every JSON reader can hold
 Id = Annotated[int, PathParameter(ge=1, le=LARGEST)]
 BodyId = Annotated[int, Meta(ge=1, le=LARGEST)]
 Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=255)]

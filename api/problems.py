@@ -17,6 +17,21 @@ from qgjob.store import BaseStoreError, first_line
 
 log = logging.getLogger("api")
 AnyRequest = Request[Any, Any, Any]
+QUOTA_RETRY_S = "10"  # devices take jobs a batch at a time
+TOO_LATE = {
+    "57014": Problem(
+        type="urn:qgjob:answer_is_in_time",
+        status=504,
+        title="The database took too long, and was told to stop.",
+        hint="Nothing was changed. Ask for less at a time, or try again.",
+    ),
+    "55P03": Problem(
+        type="urn:qgjob:lock_is_free",
+        status=503,
+        title="Somebody else has been changing the same thing for too long.",
+        hint="Nothing was changed; try again.",
+    ),
+}
 PROBLEM_JSON = "application/problem+json"
 
 
@@ -25,9 +40,17 @@ class Refusal(Exception):
 
     status: ClassVar[int]
 
-    def __init__(self, rule: str, title: str, *, field: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        rule: str,
+        title: str,
+        *,
+        field: str | None = None,
+        hint: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(title)
-        self.headers: dict[str, str] = {}
+        self.retry_after_s = retry_after_s
         self.problem = Problem(type=f"urn:qgjob:{rule}", status=self.status, title=title, hint=hint, field=field)
 
 
@@ -61,8 +84,11 @@ class Unavailable(Refusal):
     status = 503
 
     def __init__(self, rule: str, title: str, *, retry_after_s: int) -> None:
-        super().__init__(rule, title, hint="Nothing was decided; try again.")
-        self.headers = {"Retry-After": str(retry_after_s)}
+        super().__init__(rule, title, hint="Nothing was decided; try again.", retry_after_s=retry_after_s)
+
+
+class TooMany(Refusal):
+    status = 429
 
 
 def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[Any]:
@@ -77,6 +103,9 @@ def from_database(request: AnyRequest, error: psycopg.Error) -> Response[Any]:
     said = error.diag
     if isinstance(error, psycopg.DataError) and error.sqlstate is None:  # psycopg itself refused a value, such as NUL
         return answer(Problem(type="urn:qgjob:value_is_storable", status=422, title=f"{error}."))
+    if error.sqlstate in TOO_LATE:
+        log.warning("%s %s: %s", request.method, request.url.path, str(error).strip())
+        return answer(TOO_LATE[error.sqlstate], {"Retry-After": "5"})
     if status == 503:
         log.warning("database unavailable: %s", str(error).strip())
         problem = Problem(
@@ -94,7 +123,7 @@ def from_database(request: AnyRequest, error: psycopg.Error) -> Response[Any]:
     problem = Problem(
         type=f"urn:qgjob:{kind}", status=status, title=title or kind, hint=said.message_hint, field=said.column_name
     )
-    return answer(problem)
+    return answer(problem, {"Retry-After": QUOTA_RETRY_S} if status == 429 else None)
 
 
 def from_validation(request: AnyRequest, error: ValidationException) -> Response[Any]:
@@ -127,7 +156,7 @@ def from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
 def from_unknown_path(path: str) -> Problem:
     """Also an id that is not a number ends here, and is as unknown as any other."""
     noun, _, identifier = path.strip("/").partition("/")
-    if noun in ("jobs", "runs", "workers") and identifier and "/" not in identifier:
+    if noun in ("jobs", "runs", "webhooks", "workers") and identifier and "/" not in identifier:
         kind = noun.removesuffix("s")
         return Problem(type=f"urn:qgjob:{kind}_exists", status=404, title=f"There is no {kind} {identifier}.")
     return Problem(
@@ -151,7 +180,8 @@ def from_body(request: AnyRequest, error: UnicodeDecodeError | RecursionError) -
 
 
 def from_refusal(request: AnyRequest, refusal: Refusal) -> Response[Any]:
-    return answer(refusal.problem, refusal.headers)
+    retry = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s else None
+    return answer(refusal.problem, retry)
 
 
 def from_store(request: AnyRequest, error: BaseStoreError) -> Response[Any]:

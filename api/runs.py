@@ -1,33 +1,59 @@
 """/runs: submit many jobs at once, wait for them, read the verdict, cancel and retry."""
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from litestar import Response, Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
 import sql
-from api.access import needs
+from api.access import Caller, needs
 from api.announcements import Announcements
 from api.junit import junit_xml
+from api.limits import RUN_BODY, RequestLimits
 from api.parameters import Cursor, Db, Id, Key, Limit
-from qgjob.models import MAX_JOBS_PER_RUN, Cancelled, Job, Run, RunPage, RunSubmission, RunSubmitted
+from api.problems import Forbidden
+from qgjob import logs, tracing
+from qgjob.models import (
+    MAX_JOBS_PER_RUN,
+    Cancelled,
+    Failure,
+    Job,
+    Run,
+    RunPage,
+    RunSubmission,
+    RunSubmitted,
+    Unserved,
+)
+
+ClientTimeout = Annotated[
+    int | None, QueryParameter(ge=10, le=86_400, description="cancel the run when its client is silent for so long")
+]
 
 
-@post("/", opt=needs("submit"), summary="Submit many jobs in one transaction")
-async def submit_run(data: JSONBody[RunSubmission], db: Db, idempotency_key: Key = None) -> RunSubmitted:
-    return await sql.one(
-        db,
-        RunSubmitted,
-        "submit_run",
-        org_id=data.org_id,
-        app_version_id=data.app_version_id,
-        jobs=sql.Json(data.jobs),
-        defaults=sql.Json(data.defaults),
-        labels=sql.Json(data.labels),
-        idempotency_key=idempotency_key,
-    )
+@post("/", opt=needs("submit"), summary="Submit many jobs in one transaction", request_max_body_size=RUN_BODY)
+async def submit_run(
+    data: JSONBody[RunSubmission], db: Db, requests: NamedDependency[RequestLimits], idempotency_key: Key = None
+) -> RunSubmitted:
+    requests.admit_submission(data.org_id, db)
+    submission: dict[str, Any] = {
+        "org_id": data.org_id,
+        "app_version_id": data.app_version_id,
+        "jobs": sql.Json(data.jobs),
+        "defaults": sql.Json(data.defaults),
+        "labels": sql.Json(data.labels),
+        "idempotency_key": idempotency_key,
+        "traceparent": tracing.current.get(),
+    }
+    if data.client_timeout_s is None:
+        submitted = await sql.one(db, RunSubmitted, "submit_run", **submission)
+    else:
+        submitted = await sql.one(
+            db, RunSubmitted, "submit_held_run", client_timeout_s=data.client_timeout_s, **submission
+        )
+    logs.bind(org_id=data.org_id, run_id=submitted.run_id)
+    return submitted
 
 
 @get("/", summary="List runs, newest first")
@@ -37,9 +63,19 @@ async def list_runs(
     app_version_id: FromQuery[str | None] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    idempotency_key: Annotated[
+        str | None, QueryParameter(description="the run submitted with it; needs org_id")
+    ] = None,
 ) -> RunPage:
     runs = await sql.many(
-        db, Run, "list_runs", org_id=org_id or db.org_id, app_version_id=app_version_id, limit=limit, cursor=cursor
+        db,
+        Run,
+        "list_runs",
+        org_id=org_id or db.org_id,
+        app_version_id=app_version_id,
+        limit=limit,
+        cursor=cursor,
+        idempotency_key=idempotency_key,
     )
     return RunPage(runs, next_cursor=runs[-1].run_id if len(runs) == limit else None)
 
@@ -48,10 +84,16 @@ async def list_runs(
 async def get_run(
     run_id: Id,
     db: Db,
+    request: Request[Caller, Any, Any],
     announcements: NamedDependency[Announcements],
     wait: Annotated[float, QueryParameter(ge=0, le=60, description="seconds to wait for a change")] = 0,
     after_seq: Annotated[int, QueryParameter(ge=-1, description="the seq seen last")] = -1,
+    client_timeout_s: ClientTimeout = None,
 ) -> Run:
+    if client_timeout_s is not None:
+        if not request.user.may("submit"):  # because silence cancels the run
+            raise Forbidden("scope_suffices", "To hold a run needs a token with the scope submit.")
+        await sql.call(db, "hold_run", run_id=run_id, client_timeout_s=client_timeout_s)
     clock = asyncio.get_running_loop().time
     until = clock() + wait
     run = await sql.one(db, Run, "get_run", run_id=run_id, org_id=db.org_id)
@@ -77,6 +119,26 @@ async def get_junit(run_id: Id, db: Db) -> Response[bytes]:
     return Response(junit_xml(run, jobs), media_type="text/xml")
 
 
+@get("/{run_id:int}/failures", summary="What did not simply pass, and why")
+async def list_failures(run_id: Id, db: Db, limit: Limit = 100) -> list[Failure]:
+    return await sql.many(db, Failure, "list_failures", run_id=run_id, org_id=db.org_id, limit=limit)
+
+
+@get("/{run_id:int}/unserved", summary="Devices that it waits for and no live worker drives")
+async def list_unserved(run_id: Id, db: Db) -> list[Unserved]:
+    return await sql.many(db, Unserved, "list_unserved", run_id=run_id, org_id=db.org_id)
+
+
+@post(
+    "/{run_id:int}/detach",
+    status_code=200,
+    opt=needs("submit"),
+    summary="Let it go on without the client that waited for it",
+)
+async def detach_run(run_id: Id, db: Db) -> Run:
+    return await sql.one(db, Run, "detach_run", run_id=run_id, org_id=db.org_id)
+
+
 @post("/{run_id:int}/cancel", status_code=200, opt=needs("submit"), summary="Cancel what no other run waits for")
 async def cancel_run(run_id: Id, db: Db) -> Cancelled:
     return await sql.one(db, Cancelled, "cancel_run", run_id=run_id, org_id=db.org_id)
@@ -84,13 +146,35 @@ async def cancel_run(run_id: Id, db: Db) -> Cancelled:
 
 @post("/{run_id:int}/retry", opt=needs("submit"), summary="Submit again what did not pass, or all of it")
 async def retry_run(
-    run_id: Id, db: Db, only: FromQuery[Literal["failed", "all"]] = "failed", idempotency_key: Key = None
+    run_id: Id,
+    db: Db,
+    only: FromQuery[Literal["failed", "all"]] = "failed",
+    client_timeout_s: ClientTimeout = None,
+    idempotency_key: Key = None,
 ) -> RunSubmitted:
-    return await sql.one(
-        db, RunSubmitted, "retry_run", run_id=run_id, only=only, idempotency_key=idempotency_key, org_id=db.org_id
-    )
+    again: dict[str, Any] = {
+        "run_id": run_id,
+        "only": only,
+        "idempotency_key": idempotency_key,
+        "org_id": db.org_id,
+    }
+    if client_timeout_s is None:
+        return await sql.one(db, RunSubmitted, "retry_run", **again)
+    return await sql.one(db, RunSubmitted, "retry_held_run", client_timeout_s=client_timeout_s, **again)
 
 
 router = Router(
-    "/runs", route_handlers=[submit_run, list_runs, get_run, get_junit, cancel_run, retry_run], tags=["runs"]
+    "/runs",
+    route_handlers=[
+        submit_run,
+        list_runs,
+        get_run,
+        get_junit,
+        list_failures,
+        list_unserved,
+        detach_run,
+        cancel_run,
+        retry_run,
+    ],
+    tags=["runs"],
 )

@@ -13,7 +13,9 @@ from qgjob.models import (
     AttemptFile,
     BuildPage,
     Cancelled,
+    DeliveryPage,
     Device,
+    Failure,
     Group,
     Health,
     Identity,
@@ -22,16 +24,27 @@ from qgjob.models import (
     JobSubmitted,
     LiveLog,
     Log,
+    Org,
+    OrgDetails,
     Platform,
+    Redriven,
     Run,
     RunPage,
     RunSubmission,
     RunSubmitted,
+    Schedule,
+    ScheduleAddition,
+    SecretRotated,
     Stats,
+    TestSent,
     Token,
     TokenCreated,
     TokenPage,
     Trust,
+    Unserved,
+    Webhook,
+    WebhookAdded,
+    WebhookRemoved,
     Why,
     Worker,
 )
@@ -57,8 +70,11 @@ class Client:
         exchange: Callable[[], str | None] | None = None,
         retry_for_s: float = 60.0,
         say: Callable[[str], None] | None = None,
+        traceparent: str | None = None,
     ) -> None:
-        self._transport = Transport(server_url, token=token, exchange=exchange, retry_for_s=retry_for_s, say=say)
+        self._transport = Transport(
+            server_url, token=token, exchange=exchange, retry_for_s=retry_for_s, say=say, traceparent=traceparent
+        )
 
     def close(self) -> None:
         self._transport.close()
@@ -112,26 +128,80 @@ class Client:
     def retry_job(self, job_id: str | int, *, key: str) -> JobSubmitted:
         return self._call("POST", f"/jobs/{segment(job_id)}/retry", JobSubmitted, key=key)
 
-    def run(self, run_id: str | int) -> Run:
-        return self._call("GET", f"/runs/{segment(run_id)}", Run)
+    def run(self, run_id: str | int, *, patience_s: float | None = None) -> Run:
+        return self._call("GET", f"/runs/{segment(run_id)}", Run, patience_s=patience_s)
 
-    def changed_run(self, run_id: str | int, *, after_seq: int, wait_s: float) -> Run:
-        """Long-poll: the run as soon as it changed, or as it is after `wait_s`. Tried once; who waits has patience."""
+    def changed_run(
+        self, run_id: str | int, *, after_seq: int, wait_s: float, client_timeout_s: int | None = None
+    ) -> Run:
+        """Long-poll: the run as soon as it changed, or as it is after `wait_s`. Tried once; who waits has patience.
+        With `client_timeout_s` it also says that its client is there, and when to give that up."""
         params: Params = [("wait", int(wait_s)), ("after_seq", after_seq)]
+        if client_timeout_s is not None:
+            params = [*params, ("client_timeout_s", client_timeout_s)]
         path = f"/runs/{segment(run_id)}"
         return self._call("GET", path, Run, params=params, patience_s=wait_s + 10, retry=False)
 
     def runs(self, params: Params) -> RunPage:
         return self._call("GET", "/runs", RunPage, params=params)
 
+    def failures(self, run_id: str | int, *, limit: int, patience_s: float | None = None) -> list[Failure]:
+        path = f"/runs/{segment(run_id)}/failures"
+        return self._call("GET", path, list[Failure], params=[("limit", limit)], patience_s=patience_s)
+
+    def unserved(self, run_id: str | int) -> list[Unserved]:
+        """Tried once, like the long-poll that it goes with."""
+        return self._call("GET", f"/runs/{segment(run_id)}/unserved", list[Unserved], patience_s=10, retry=False)
+
+    def run_of_key(self, org_id: str, key: str) -> Run | None:
+        """The run that was submitted with this idempotency key."""
+        found = self.runs([("org_id", org_id), ("idempotency_key", key)])
+        return found.runs[0] if found.runs else None
+
+    def detach_run(self, run_id: str | int, *, patience_s: float | None = None) -> Run:
+        return self._call("POST", f"/runs/{segment(run_id)}/detach", Run, patience_s=patience_s)
+
     def cancel_run(self, run_id: str | int, *, patience_s: float | None = None) -> Cancelled:
         return self._call("POST", f"/runs/{segment(run_id)}/cancel", Cancelled, patience_s=patience_s)
 
-    def retry_run(self, run_id: str | int, *, only: Literal["failed", "all"], key: str) -> RunSubmitted:
-        return self._call("POST", f"/runs/{segment(run_id)}/retry", RunSubmitted, params=[("only", only)], key=key)
+    def retry_run(
+        self, run_id: str | int, *, only: Literal["failed", "all"], key: str, client_timeout_s: int | None = None
+    ) -> RunSubmitted:
+        params: Params = [("only", only)]
+        if client_timeout_s is not None:
+            params = [*params, ("client_timeout_s", client_timeout_s)]
+        return self._call("POST", f"/runs/{segment(run_id)}/retry", RunSubmitted, params=params, key=key)
 
     def junit_xml(self, run_id: str | int, *, patience_s: float | None = None) -> bytes:
         return self._transport.send("GET", f"/runs/{segment(run_id)}/junit.xml", patience_s=patience_s)
+
+    def orgs(self) -> list[Org]:
+        return self._call("GET", "/orgs", list[Org])
+
+    def org(self, org_id: str) -> OrgDetails:
+        return self._call("GET", f"/orgs/{segment(org_id)}", OrgDetails)
+
+    def change_org(self, org_id: str, changes: dict[str, Any]) -> OrgDetails:
+        return self._call("PATCH", f"/orgs/{segment(org_id)}", OrgDetails, body=msgspec.json.encode(changes))
+
+    def create_org(self, org_id: str, settings: dict[str, Any]) -> OrgDetails:
+        return self._call("POST", "/orgs", OrgDetails, body=msgspec.json.encode({"org_id": org_id, **settings}))
+
+    def schedules(self, org_id: str | None) -> list[Schedule]:
+        return self._call("GET", "/schedules", list[Schedule], params=of_org(org_id))
+
+    def add_schedule(self, addition: ScheduleAddition) -> Schedule:
+        return self._call("POST", "/schedules", Schedule, body=msgspec.json.encode(addition))
+
+    def change_schedule(self, schedule_id: str | int, changes: dict[str, Any]) -> Schedule:
+        path = f"/schedules/{segment(schedule_id)}"
+        return self._call("PATCH", path, Schedule, body=msgspec.json.encode(changes))
+
+    def remove_schedule(self, schedule_id: str | int) -> None:
+        self._transport.send("DELETE", f"/schedules/{segment(schedule_id)}")
+
+    def run_schedule(self, schedule_id: str | int, *, key: str) -> RunSubmitted:
+        return self._call("POST", f"/schedules/{segment(schedule_id)}/run", RunSubmitted, key=key)
 
     def groups(self, org_id: str | None) -> list[Group]:
         return self._call("GET", "/groups", list[Group], params=of_org(org_id))
@@ -181,6 +251,33 @@ class Client:
     def health(self, *, wait_s: float | None) -> Health:
         """Tried once, as a probe is, unless it is to wait until the server is up."""
         return self._call("GET", "/health", Health, patience_s=wait_s or 10.0, retry=wait_s is not None)
+
+    def webhooks(self, org_id: str | None) -> list[Webhook]:
+        return self._call("GET", "/webhooks", list[Webhook], params=of_org(org_id))
+
+    def add_webhook(self, addition: dict[str, Any], *, key: str) -> WebhookAdded:
+        return self._call("POST", "/webhooks", WebhookAdded, body=msgspec.json.encode(addition), key=key)
+
+    def update_webhook(self, webhook_id: str | int, change: dict[str, Any]) -> Webhook:
+        return self._call("PATCH", f"/webhooks/{segment(webhook_id)}", Webhook, body=msgspec.json.encode(change))
+
+    def rotate_secret(self, webhook_id: str | int, rotation: dict[str, Any]) -> SecretRotated:
+        path = f"/webhooks/{segment(webhook_id)}/rotate-secret"
+        # Tried once: a second rotation would make the first secret the old one, and lose the one before.
+        return self._call("POST", path, SecretRotated, body=msgspec.json.encode(rotation), retry=False)
+
+    def remove_webhook(self, webhook_id: str | int) -> WebhookRemoved:
+        return self._call("DELETE", f"/webhooks/{segment(webhook_id)}", WebhookRemoved)
+
+    def send_test(self, webhook_id: str | int) -> TestSent:
+        return self._call("POST", f"/webhooks/{segment(webhook_id)}/test", TestSent)
+
+    def deliveries(self, webhook_id: str | int, params: Params) -> DeliveryPage:
+        return self._call("GET", f"/webhooks/{segment(webhook_id)}/deliveries", DeliveryPage, params=params)
+
+    def redrive(self, webhook_id: str | int, delivery_id: int | None) -> Redriven:
+        params: Params = [] if delivery_id is None else [("delivery_id", delivery_id)]
+        return self._call("POST", f"/webhooks/{segment(webhook_id)}/redrive", Redriven, params=params)
 
     def _call(
         self,

@@ -19,6 +19,7 @@ Selector = dict[str, str]
 
 Slug = Annotated[str, Meta(min_length=1, max_length=128)]
 TestPath = Annotated[str, Meta(min_length=1, max_length=512)]
+ClientTimeout = Annotated[int, Meta(ge=10, le=86_400)]
 MAX_JOBS_PER_RUN = 10_000
 # What a build's file may end in; the first where nothing is said.
 SUFFIXES: dict[Platform, tuple[str, ...]] = {"android": ("apk", "aab"), "ios": ("ipa", "zip")}
@@ -51,13 +52,15 @@ class SingleSubmission(JobSubmission, forbid_unknown_fields=True, omit_defaults=
 
 
 class RunSubmission(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """POST /runs: many jobs in one transaction."""
+    """POST /runs: many jobs in one transaction. `client_timeout_s`: the run is cancelled when the client that waits for
+    it has not said for so long that it is there (`client_timeout_s` of GET /runs/{id})."""
 
     org_id: Slug
     app_version_id: Slug
     jobs: Annotated[list[JobSubmission], Meta(min_length=1, max_length=MAX_JOBS_PER_RUN)]
     defaults: JobDefaults = field(default_factory=JobDefaults)
     labels: dict[str, str] = {}
+    client_timeout_s: ClientTimeout | None = None
 
 
 class JobSubmitted(Struct):
@@ -232,7 +235,8 @@ class Why(Struct):
 
 
 class Run(Struct):
-    """One submission: its jobs by status, and what grouping saved. `seq` grows with every change of one of its jobs."""
+    """One submission: its jobs by status, and what grouping saved. `seq` grows with every change of one of its jobs.
+    `lost_client`: it was cancelled because the client that waited for it was not heard of any more."""
 
     run_id: int
     org_id: str
@@ -255,6 +259,36 @@ class Run(Struct):
     labels: dict[str, str]
     created_at: datetime
     finished_at: datetime | None
+    lost_client: bool = False
+
+
+class Failure(Struct):
+    """A job of a run that did not simply pass, and why. The message, the title of the test, its line in the spec file,
+    the device and the video are those of the attempt that failed last."""
+
+    job_id: int
+    test_path: str
+    target: Target
+    selector: Selector
+    app_version_id: str
+    verdict: Literal["failed", "infrastructure", "cancelled", "flaky"]
+    failure_kind: FailureKind | None
+    message: str | None
+    attempts: int
+    device: str | None
+    title: str | None
+    line: int | None
+    video_url: str | None
+    video_offset_s: float | None
+    log_tail: str | None
+
+
+class Unserved(Struct):
+    """Devices that jobs of a run wait for and no live worker drives."""
+
+    target: Target
+    selector: Selector
+    jobs: int
 
 
 class RunPage(Struct):
@@ -279,6 +313,7 @@ class Group(Struct):
     running: int
     devices: int
     oldest_at: datetime
+    grouped_by: dict[str, str] = {}
 
 
 class Worker(Struct):
@@ -372,6 +407,153 @@ class Health(Struct):
     oldest_pending_s: float | None
     live_workers: dict[str, int]
     unserved: list[str]
+
+
+class Org(Struct):
+    """An organisation and its settings; null: no limit. `devices` serve it now. `group_by`: labels of runs that keep
+    their jobs in groups of their own."""
+
+    org_id: str
+    weight: float
+    max_devices: int | None
+    max_pending_jobs: int | None
+    requests_per_minute: int | None
+    group_by: list[str]
+    devices: int
+    created_at: datetime
+
+
+class OrgDetails(Org):
+    """GET /orgs/{org_id}: also how many of its jobs are pending."""
+
+    pending: int
+
+
+class Schedule(Struct):
+    """A run that is submitted at certain times: by a cron expression, or once (`at`). `app_version_id` null: the newest
+    build. `done`: its time is over. `last_error`: why the last time submitted nothing."""
+
+    schedule_id: int
+    org_id: str
+    name: str
+    status: Literal["active", "paused", "done"]
+    cron: str | None
+    time_zone: str
+    at: datetime | None
+    app_version_id: str | None
+    jobs: list[JobSubmission]
+    defaults: JobDefaults
+    labels: dict[str, str]
+    next_at: datetime | None
+    last_at: datetime | None
+    last_run_id: int | None
+    last_error: str | None
+    created_at: datetime
+
+
+class ScheduleAddition(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """POST /schedules: what to submit as in POST /runs, and when."""
+
+    org_id: Slug
+    name: Slug
+    cron: str | None = None
+    time_zone: str = "UTC"
+    at: Annotated[datetime, Meta(tz=True)] | None = None
+    app_version_id: Slug | None = None
+    jobs: Annotated[list[JobSubmission], Meta(min_length=1, max_length=MAX_JOBS_PER_RUN)]
+    defaults: JobDefaults = field(default_factory=JobDefaults)
+    labels: dict[str, str] = {}
+    enabled: bool = True
+
+
+DeliveryStatus = Literal["pending", "delivered", "dead"]
+
+
+class Webhook(Struct):
+    """Where an organisation is told of events. `url` is shortened where it may hold a credential. `dead`: deliveries
+    that were given up, and can be redriven."""
+
+    webhook_id: int
+    org_id: str
+    url: str
+    events: list[str]
+    format: str
+    description: str
+    enabled: bool
+    disabled_reason: str | None
+    created_at: datetime
+    pending: int
+    dead: int
+    last_at: datetime | None
+    last_status_code: int | None
+    last_error: str | None
+
+
+class WebhookAdded(Struct):
+    """The answer to POST /webhooks, the only one with the secret."""
+
+    webhook_id: int
+    org_id: str
+    url: str
+    events: list[str]
+    format: str
+    description: str
+    enabled: bool
+    secret: str
+    created_at: datetime
+
+
+class SecretRotated(Struct):
+    """A webhook's new secret. Until `old_secret_until` the old one signs as well; null: it is void."""
+
+    webhook_id: int
+    secret: str
+    old_secret_until: datetime | None
+
+
+class WebhookRemoved(Struct):
+    """`discarded`: deliveries that were still waiting."""
+
+    webhook_id: int
+    discarded: int
+
+
+class TestSent(Struct):
+    """A webhook.test on its way; GET /webhooks/{id}/deliveries?delivery_id=… says how it went."""
+
+    delivery_id: int
+    webhook_id: int
+    message_id: str
+
+
+class Delivery(Struct):
+    """One event for one webhook. `message_id` is the webhook-id of every try; `error` is of the last one."""
+
+    delivery_id: int
+    webhook_id: int
+    message_id: str
+    event: str
+    status: DeliveryStatus
+    tries: int
+    status_code: int | None
+    error: str | None
+    duration_s: float | None
+    next_at: datetime | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class DeliveryPage(Struct):
+    """GET /webhooks/{id}/deliveries: newest first, paged like GET /jobs."""
+
+    deliveries: list[Delivery]
+    next_cursor: int | None
+
+
+class Redriven(Struct):
+    """How many dead deliveries are tried again."""
+
+    redriven: int
 
 
 class Cancelled(Struct):

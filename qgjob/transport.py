@@ -54,11 +54,13 @@ class Transport:
         exchange: Callable[[], str | None] | None = None,
         retry_for_s: float,
         say: Callable[[str], None] | None = None,
+        traceparent: str | None = None,
     ) -> None:
         """`exchange` gives a token at the first request, and another one when that has expired."""
         self._server_url = checked_server_url(server_url, with_token=token is not None)
         self._token = token
         self._exchange = exchange
+        self._traceparent = traceparent
         self._retry_for_s = retry_for_s
         self._say = say
         self._http: httpx.Client | None = None
@@ -185,6 +187,8 @@ class Transport:
                 "user-agent": f"qgjob/{__version__}",
                 "accept": "application/json, application/problem+json, */*",
             }
+            if self._traceparent is not None:
+                headers["traceparent"] = self._traceparent
             if self._token is not None:
                 headers["authorization"] = f"Bearer {self._token}"
             # A proxy of the environment cannot reach this machine's own loopback.
@@ -243,11 +247,11 @@ def retry_after_s(value: str | None) -> float | None:
         return None
     try:
         return max(0.0, float(int(value)))
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

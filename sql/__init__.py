@@ -4,15 +4,17 @@ A call is derived from the struct it fills: `select <fields> from qgjob.<functio
 transaction. Each function's rules are told in its file in this folder.
 """
 
+import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, LiteralString, NamedTuple, TypeVar
 
 import msgspec
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
+from psycopg.errors import QueryCanceled
 from psycopg.rows import BaseRowFactory, RowMaker, tuple_row
 from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb as Json
@@ -23,9 +25,11 @@ __all__ = ["Database", "Json", "OnBehalf", "call", "listen", "many", "one", "ope
 
 
 class Connection(AsyncConnection[Any]):
-    """One that knows when it was last seen alive (seconds of the process's clock)."""
+    """One that knows when it was last seen alive (seconds of the process's clock), and how long its calls may take."""
 
     alive_at = 0.0
+    limit_s: float | None = None
+    longer_s: Mapping[str, float] = {}
 
 
 Database = AsyncConnectionPool[Connection]
@@ -62,8 +66,11 @@ NETWORK: dict[str, Any] = {
 TRUSTED_S = 1.0
 
 
-def open_pool(url: str, *, size: int) -> Database:
-    """A pool that is not open yet: use it as `async with`. Needs a URL that psycopg understands."""
+def open_pool(
+    url: str, *, size: int, limit_s: float | None = None, longer_s: Mapping[str, float] | None = None
+) -> Database:
+    """A pool that is not open yet: use it as `async with`. Needs a URL that psycopg understands. A call that takes
+    longer than `limit_s` is cancelled, which works through a pooler, too; `longer_s`: by function."""
     prepare = None if os.environ.get("QGJOB_PREPARED_STATEMENTS", "on") == "off" else 5
     options = NETWORK | {"autocommit": True, "prepare_threshold": prepare}
 
@@ -79,8 +86,19 @@ def open_pool(url: str, *, size: int) -> Database:
             raise
         connection.alive_at = now
 
+    async def configure(connection: Connection) -> None:
+        connection.limit_s, connection.longer_s = limit_s, longer_s or {}
+
     pool: Database = AsyncConnectionPool(
-        url, connection_class=Connection, kwargs=options, min_size=1, max_size=size, open=False, timeout=10, check=check
+        url,
+        connection_class=Connection,
+        kwargs=options,
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=10,
+        check=check,
+        configure=configure,
     )
     return pool
 
@@ -103,29 +121,33 @@ async def one(db: Database | OnBehalf, row: type[Row], function: LiteralString, 
 
 async def optional(db: Database | OnBehalf, row: type[Row], function: LiteralString, **args: Any) -> Row | None:
     """The row the function returns, or None where it has nothing."""
-    async with _called(db, _struct_row(row), _statement(row, function, tuple(args)), args) as cursor:
+    async with _called(db, _struct_row(row), _statement(row, function, tuple(args)), function, args) as cursor:
         return await cursor.fetchone()
 
 
 async def many(db: Database | OnBehalf, row: type[Row], function: LiteralString, **args: Any) -> list[Row]:
     """All rows the function returns, in its order."""
-    async with _called(db, _struct_row(row), _statement(row, function, tuple(args)), args) as cursor:
+    async with _called(db, _struct_row(row), _statement(row, function, tuple(args)), function, args) as cursor:
         return await cursor.fetchall()
 
 
 async def call(db: Database | OnBehalf, function: LiteralString, **args: Any) -> None:
     """For functions that answer nothing."""
-    async with _called(db, tuple_row, _statement(None, function, tuple(args)), args):
+    async with _called(db, tuple_row, _statement(None, function, tuple(args)), function, args):
         pass
 
 
 @asynccontextmanager
 async def _called(
-    db: Database | OnBehalf, rows: BaseRowFactory[Any], statement: bytes, args: dict[str, Any]
+    db: Database | OnBehalf, rows: BaseRowFactory[Any], statement: bytes, function: str, args: dict[str, Any]
 ) -> AsyncGenerator[AsyncCursor[Any]]:
     if not isinstance(db, OnBehalf):
         db = OnBehalf(db, asked=False)
-    async with db.db.connection() as connection, connection.cursor(row_factory=rows) as cursor:
+    async with (
+        db.db.connection() as connection,
+        _limited(connection, function),
+        connection.cursor(row_factory=rows) as cursor,
+    ):
         if db.asked:
             # Without another round trip: what a pipeline sends is one transaction until its end.
             async with connection.pipeline():
@@ -134,6 +156,16 @@ async def _called(
         else:
             await cursor.execute(statement, args)
         yield cursor
+
+
+@asynccontextmanager
+async def _limited(connection: Connection, function: str) -> AsyncGenerator[None]:
+    """Leaving a call cancels it in PostgreSQL, too; that looks as if PostgreSQL had done it by itself."""
+    try:
+        async with asyncio.timeout(connection.longer_s.get(function, connection.limit_s)):
+            yield
+    except TimeoutError:
+        raise QueryCanceled(f"{function} took too long") from None
 
 
 @lru_cache(maxsize=500)  # there are a few dozen; composing one takes longer than sending it

@@ -38,7 +38,7 @@ begin
   for v_table in
     select relname from pg_class
     where relnamespace = 'qgjob'::regnamespace and relkind = 'r'
-      and (relname in ('run_job', 'live_log', 'worker', 'device') or exists (
+      and (relname in ('run_job', 'live_log', 'worker', 'device', 'webhook_delivery') or exists (
         select from pg_attribute where attrelid = pg_class.oid and attname = 'org_id' and not attisdropped))
       and not (relrowsecurity and relforcerowsecurity)
   loop
@@ -64,6 +64,8 @@ begin
         -- Not exists (…): that could be answered by reading every run first.
         when 'run_job' then '(select run.org_id from qgjob.run where run.run_id = run_job.run_id) is not null'
         when 'live_log' then '(select job.org_id from qgjob.job where job.job_id = live_log.job_id) is not null'
+        when 'webhook_delivery' then
+          '(select webhook.org_id from qgjob.webhook where webhook.webhook_id = webhook_delivery.webhook_id) is not null'
         else v_own end;
       -- As a case, because the planner takes one for true half of the time. Of a comparison it would think that it lets
       -- next to nothing through, on top of the one in the query, and then read everything to sort what is left.
@@ -79,9 +81,11 @@ begin
   if to_regrole('qgjob_api') is not null then
     grant usage on schema qgjob, reporting to qgjob_api;
     grant select on all tables in schema qgjob, reporting to qgjob_api;
-    revoke select on qgjob.api_token, qgjob.exchanged, qgjob.reader from qgjob_api;
+    revoke select on qgjob.api_token, qgjob.exchanged, qgjob.reader, qgjob.webhook from qgjob_api;
     grant select (token_id, hint, name, org_id, scopes, created_by, trust_id, created_at, expires_at, last_used_at,
       revoked_at) on qgjob.api_token to qgjob_api;
+    grant select (webhook_id, org_id, url, events, format, description, enabled, disabled_reason, created_at, last_at,
+      last_status_code, last_error) on qgjob.webhook to qgjob_api;
     grant execute on all functions in schema qgjob to qgjob_api;
     revoke execute on function qgjob.allow_reader, qgjob.deny_reader from qgjob_api;
   end if;
@@ -93,7 +97,7 @@ begin
     grant usage on schema qgjob, reporting to qgjob_reader;
     grant select on all tables in schema reporting to qgjob_reader;
     grant select on qgjob.job, qgjob.job_group, qgjob.run, qgjob.run_job, qgjob.attempt, qgjob.batch, qgjob.device,
-      qgjob.worker to qgjob_reader;
+      qgjob.worker, qgjob.schedule to qgjob_reader;
     grant execute on function qgjob.now, qgjob.priority_word, qgjob.worker_status, qgjob.is_busy, qgjob.readable_orgs,
       qgjob.serves to qgjob_reader;
   end if;

@@ -280,9 +280,10 @@ class BrowserStack:
         answered = {"platformName": capabilities.get("platformName"), "appium:appPackage": "com.example.shop"}
         if self.upstream:
             file = next(Path(self._folder.name).glob(app.removeprefix("bs://") + "*"))
-            wanted = {name: value for name, value in capabilities.items() if name != "bstack:options"} | {
-                "appium:app": str(file)
-            }
+            # The device is wiped with its session, whatever that asks for.
+            ours = {"appium:app": str(file), "appium:fullReset": True}
+            left_out = ("bstack:options", "appium:noReset")
+            wanted = {name: value for name, value in capabilities.items() if name not in left_out} | ours
             body = json.dumps({"capabilities": {"alwaysMatch": wanted, "firstMatch": [{}]}}).encode()
             value = self._forward("POST", "", body)["value"]
             session.upstream, answered = value["sessionId"], value["capabilities"]

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import adb_program
 import psycopg
 import pytest
+from appium_home import Home
 from engine import Engine
 from fake_device import Lab
 from processes import Services
@@ -97,3 +98,12 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         for name, value in lab.environment.items():
             monkeypatch.setenv(name, value)
         yield lab
+
+
+@pytest.fixture
+def home(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Appium with the driver for those devices."""
+    home = Home(tmp_path, lab.adb)
+    for name, value in home.environment.items():
+        monkeypatch.setenv(name, value)
+    return home

@@ -90,7 +90,7 @@ class Services:
             cwd=self.project,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=310,
             check=False,
         )
 

@@ -221,6 +221,28 @@ def job(status: str = "completed", **more: Any) -> dict[str, Any]:
     }
 
 
+def failure(verdict: str = "failed", **more: Any) -> dict[str, Any]:
+    """A job that did not simply pass, as the API shows it."""
+    return {
+        "job_id": 34,
+        "test_path": "tests/checkout.spec.js",
+        "target": "emulator",
+        "selector": {},
+        "app_version_id": "v1",
+        "verdict": verdict,
+        "failure_kind": "test" if verdict == "failed" else None,
+        "message": "Expected: 6.2\nReceived: 5.58",
+        "attempts": 1,
+        "device": "lab-1",
+        "title": "total",
+        "line": 7,
+        "video_url": None,
+        "video_offset_s": None,
+        "log_tail": "",
+        **more,
+    }
+
+
 def page(*jobs: dict[str, Any], next_cursor: int | None = None) -> dict[str, Any]:
     return {"jobs": list(jobs), "next_cursor": next_cursor}
 

@@ -10,6 +10,7 @@ from fake_device import FakeDevice, Lab
 
 from qgjob.models import Reset
 from worker.batch import File, PrepareError
+from worker.config import ConfigError
 
 
 @pytest.fixture
@@ -174,8 +175,16 @@ def test_tests_are_told_which_device_is_theirs(lab: Lab, device: FakeDevice) -> 
     assert using(devices, work) == {"ANDROID_SERIAL": device.serial}
 
 
-def test_a_session_needs_an_appium_server(lab: Lab, device: FakeDevice) -> None:
-    devices = backend(lab)
-    with pytest.raises(PrepareError, match="no Appium server") as failure:
+def test_a_session_needs_an_appium_server(lab: Lab, device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = backend(lab)  # finds adb before there is no PATH
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"appium: neither in .* nor on the PATH"):
+        devices.require_sessions()
+    with pytest.raises(PrepareError, match="No session can be opened here: appium: neither in") as failure:
         using(devices, lambda: devices.open_session(on(device, None)))
     assert failure.value.blame == "config"
+
+
+def test_an_appium_that_is_named_and_not_there_is_said_at_the_start(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match="appium: no such program: appium-9"):
+        backend(lab, appium="appium-9")

@@ -77,7 +77,7 @@ def test_an_install_that_changed_the_content_is_no_install(lab: Lab, device: Fak
 
 
 def test_a_file_that_is_not_what_was_registered_is_not_sent(lab: Lab, device: FakeDevice, tmp_path: Path) -> None:
-    with pytest.raises(PrepareError, match="is not the build that was registered") as failure:
+    with pytest.raises(PrepareError, match="is not the one that was added to the build") as failure:
         installing(lab, device, replace(build(tmp_path), sha256="0" * 64))
     assert (failure.value.blame, device.events) == ("app", [])
 

@@ -75,6 +75,7 @@ def test_a_build_is_installed_once_for_all_its_tests(
     assert engine.run(run.run_id).completed == 3
     assert sorted(ran(device)) == specs
     assert device.count("install") == 1
+    assert device.count("clear") >= 3, "a spec found the data of another"
     assert worker.process.wait(60) == 0
 
 

@@ -1,155 +1,234 @@
-"""Unmodified AppWright specs share one session and one installation; without attaching, each test has its own."""
+"""Unmodified AppWright specs share one session and one installation, on devices and in the cloud; without attaching,
+each test has its own. From `qgjob submit` to the result, with every process and program real but the devices."""
 
-import asyncio
+import json
 import os
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import pytest
-from batches import batch, finished, printed
-from phones import APP_ID, PROJECT, Home, Phones, installed
+from appium_home import APP_ID, PROJECT, Home, installed, program
+from batches import gone
+from browserstack import BrowserStack
+from engine import Engine
+from fake_device import FakeDevice, Lab
+from processes import Services
 
-from qgjob.models import Reset
-from worker.batch import Batch
-from worker.devices import Options as BackendOptions
-from worker.executors import Event, Finished, Options, Prepared, load
+from qgjob.children import Child, wait_until
 
 pytestmark = pytest.mark.appwright
 
 SPECS = sorted(path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("tests/*.spec.ts"))
 FAILING = ["tests/checkout.spec.ts", "tests/profile.spec.ts"]
+READY_S = 60
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    home = Home(tmp_path / "home")
-    monkeypatch.setenv("APPIUM_HOME", str(home.path))
-    return home
-
-
-def specs(*names: str, reset: Reset = "clear") -> Batch:
-    return msgspec.structs.replace(batch(*names), install=True, reset=reset)
-
-
-class Ran(msgspec.Struct):
-    events: list[Event]
-    verdicts: dict[int, Finished]
-    prepared: Prepared
-    files: dict[str, bytes]  # of the failures, as they were when the job had finished
-
-
-def run(of: Batch, *, settings: dict[str, object] | None = None, install: bool = True) -> Ran:
-    """Install, prepare, run, clean up: as the worker does."""
-
-    async def whole_batch() -> Ran:
-        phones = Phones(BackendOptions("emu", "emulator"))
-        executor = load("appwright", Options(PROJECT, phones, settings or {}))
-        events: list[Event] = []
-        files: dict[str, bytes] = {}
-        try:
-            if install:
-                await phones.install(of)
-            prepared = await executor.prepare(of)
-            async with asyncio.timeout(240):
-                async for event in executor.run(prepared, of.jobs, asyncio.Event()):
-                    events.append(event)
-                    if isinstance(event, Finished):
-                        files |= {f"{event.job_id}/{file.name}": file.path.read_bytes() for file in event.files}
-            await executor.cleanup(prepared, failed=False)
-        finally:
-            await phones.close()
-        return Ran(events, finished(events), prepared, files)
-
-    return asyncio.run(whole_batch())
-
-
-def failures(ran: Ran, of: Batch) -> list[str]:
-    paths = {job.job_id: job.test_path for job in of.jobs}
-    assert sorted(ran.verdicts) == sorted(paths), "not one verdict for each"
-    assert {verdict.failure_kind for verdict in ran.verdicts.values()} <= {None, "test"}
-    return sorted(paths[job] for job, verdict in ran.verdicts.items() if verdict.status == "failed")
-
-
-def test_eight_specs_of_which_two_fail_take_one_installation_and_one_session(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
-    of = specs(*SPECS)
-    ran = run(of)
-    counts = home.counts()
-    with capsys.disabled():
-        print(f"\n{len(SPECS)} specs attached: {counts['install']} installation, {counts['session']} session")
-    assert len(SPECS) == 8
-    assert failures(ran, of) == FAILING
-    assert (counts["install"], counts["session"], counts["clear"], counts["quit"]) == (1, 1, 8, 1)
-    assert ran.prepared.session_id
-    assert ran.prepared.video_url == f"https://videos.invalid/{ran.prepared.session_id}"
+def phone(lab: Lab) -> FakeDevice:
+    """There when workers start."""
+    lab.start_server()
+    phone = lab.device()
+    lab.wait(phone)
+    return phone
 
 
 @pytest.fixture
-def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What AppWright by itself calls: an emulator, and `npx` to install a driver and to start Appium."""
-    programs = {
-        "sdk/emulator/emulator": "echo stand-in",
-        "sdk/build-tools/34.0.0/aapt": f"echo \"package: name='{APP_ID}'\"; echo \"launchable-activity: name='.Main'\"",
-        "bin/npx": f'[ "$2" = driver ] || exec node {installed() / "appium" / "index.js"} --address 127.0.0.1',
-    }
-    for name, line in programs.items():
-        program = tmp_path / name
-        program.parent.mkdir(parents=True, exist_ok=True)
-        program.write_text(f"#!/bin/sh\n{line}\n")
-        program.chmod(0o755)
-    monkeypatch.setenv("ANDROID_HOME", str(tmp_path / "sdk"))
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "sdk"))
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+def service(services: Services, home: Home) -> Services:
+    """The API; the client is in the samples' folder."""
+    services.project = PROJECT
+    services.api()
+    return services
 
 
-@pytest.mark.usefixtures("sdk")
-def test_without_attaching_each_test_has_a_session_and_an_installation(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
-    of = specs(*SPECS)
-    ran = run(of, settings={"attach": False, "project": "android"}, install=False)
-    counts = home.counts()
-    with capsys.disabled():
-        print(f"\n{len(SPECS)} specs as is: {counts['install']} installations, {counts['session']} sessions")
-    assert failures(ran, of) == FAILING
-    assert (counts["install"], counts["session"]) == (8, 8)
-    assert "told not to attach, so AppWright opens a session and installs the build for every test" in printed(
-        ran.events
+def add_build(service: Services) -> None:
+    done = service.qgjob("builds", "add", "--org-id=acme", "--app-version-id=v1", "--android=app/shop.apk")
+    assert done.returncode == 0, done.stderr
+
+
+def adb_worker(service: Services, lab: Lab, *options: str) -> Child:
+    return service.worker(
+        "emu", "--backend", "adb", "--backend-setting", f"adb={lab.adb}", "--executor", "appwright",
+        "--project", str(PROJECT), *options,
+    )  # fmt: skip
+
+
+def cloud_worker(service: Services, cloud: BrowserStack, *options: str) -> Child:
+    settings = [word for name, value in cloud.settings.items() for word in ("--backend-setting", f"{name}={value}")]
+    return service.worker(
+        "cloud", "--target", "browserstack", "--backend", "browserstack", *settings, "--executor", "appwright",
+        "--project", str(PROJECT), *options, **cloud.environment,
+    )  # fmt: skip
+
+
+def leaves(worker: Child) -> None:
+    worker.process.terminate()
+    assert worker.process.wait(READY_S) == 0, worker.last_lines()
+
+
+def submit(service: Services, worker: Child, *options: str, tests: str = "tests/*.spec.ts") -> dict[str, Any]:
+    """Submit and wait; the run."""
+    done = service.qgjob(
+        "submit",
+        "--org-id=acme",
+        "--app-version-id=v1",
+        f"--test={tests}",
+        "--wait",
+        "--timeout=5m",
+        "--json",
+        *options,
     )
+    assert done.returncode in (0, 1), done.stderr + worker.last_lines(60)
+    run: dict[str, Any] = json.loads(done.stdout)
+    return run
+
+
+def results(engine: Engine) -> dict[str, str]:
+    """By spec: `completed`, or the kind of failure. Each job has exactly one attempt."""
+    rows = engine.rows("select test_path, coalesce(failure_kind, status) as verdict from reporting.attempts")
+    assert len(rows) == len({row.test_path for row in rows}), "not one attempt for each"
+    return {row.test_path: row.verdict for row in rows}
+
+
+def assert_two_of_eight_failed(engine: Engine) -> None:
+    assert len(SPECS) == 8
+    assert results(engine) == {spec: "test" if spec in FAILING else "completed" for spec in SPECS}, engine.rows(
+        "select test_path, message, log_tail from reporting.attempts"
+    )
+    reasons = engine.rows("select message from reporting.attempts where status = 'failed' order by test_path")
+    assert "toBeVisible" in reasons[0].message or "Element" in reasons[0].message, reasons
+    assert "Ada Lovelace" in reasons[1].message, reasons
+
+
+def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    with capsys.disabled():
+        print(f"\n{text}")
+
+
+def test_eight_specs_of_which_two_fail_take_one_installation_and_one_session_on_an_emulator(
+    engine: Engine, service: Services, lab: Lab, home: Home, phone: FakeDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_build(service)
+    worker = adb_worker(service, lab)
+    done = service.qgjob("submit", "--org-id=acme", "--app-version-id=v1", "--test=tests/*.spec.ts", "--wait")
+    leaves(worker)
+    say(capsys, done.stdout)
+    assert done.returncode == 1, done.stderr + worker.last_lines(60)
+    say(capsys, f"emulator, attached: 8 specs, {phone.count('install')} install, {home.count('session')} session")
+    assert_two_of_eight_failed(engine)
+    assert (phone.count("install"), home.count("session"), home.count("quit")) == (1, 1, 1)
+    assert "8 jobs · 6 passed · 2 failed" in done.stdout
+    assert "installs: 1 for 8 attempts, instead of one each" in done.stdout
+    assert all(gone(server) for server in home.servers())
+    # What stays of a failure: the screen as the test left it, and what the device tells.
+    files = engine.rows("select test_path, files from reporting.attempts where status = 'failed'")
+    assert {"screenshot.png", "screen.png"} <= {file["name"] for row in files for file in row.files}
+    # Every test found the app without data, and resetting it is no part of the test.
+    assert phone.count("clear") == 8
+    assert engine.value("select bool_and(reset_s > 0 and reset_s < duration_s) from reporting.attempts")
+
+
+def test_eight_specs_of_which_two_fail_take_one_upload_and_one_session_in_the_cloud(
+    engine: Engine, service: Services, home: Home, phone: FakeDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_build(service)
+    with home.serving() as appium, BrowserStack(upstream=appium) as cloud:
+        worker = cloud_worker(service, cloud)
+        submit(service, worker, "--target=browserstack:android")
+        leaves(worker)
+        counted = f"{len(cloud.uploads)} upload, {phone.count('install')} install, {len(cloud.sessions)} session"
+        say(capsys, f"BrowserStack stand-in, attached: 8 specs, {counted}")
+        assert_two_of_eight_failed(engine)
+        assert (len(cloud.uploads), phone.count("install"), len(cloud.sessions)) == (1, 1, 1)
+        assert home.count("session") == 1
+        (session,) = cloud.sessions
+        assert session.marked == {"status": "failed", "reason": "2 of 8 specs failed"}
+        assert f"{FAILING[0]}: test" in session.annotations
+        video = session.shown()["automation_session"]["video_url"]
+    rows = engine.rows("select video_url, video_offset_s from reporting.attempts order by started_at")
+    assert {row.video_url for row in rows} == {video}
+    offsets = [row.video_offset_s for row in rows]
+    assert offsets == sorted(set(offsets))
+    assert not phone.has_package(APP_ID), "the device was not wiped"
+
+
+def test_specs_wait_unharmed_while_the_cloud_has_no_room(
+    engine: Engine, service: Services, home: Home, phone: FakeDevice
+) -> None:
+    add_build(service)
+    with home.serving() as appium, BrowserStack(allowed=1, upstream=appium) as cloud:
+        with cloud.used_by_others(1):
+            worker = cloud_worker(service, cloud)
+            run = engine.submit("tests/onboarding.spec.ts", defaults={"target": "browserstack"})
+            assert wait_until(lambda: "parallel sessions" in worker.last_lines(100), 60), worker.last_lines()
+            assert engine.value("select count(*) from qgjob.attempt") == 0
+        assert wait_until(lambda: engine.run(run.run_id).finished_at is not None, 300), worker.last_lines()
+        leaves(worker)
+        assert results(engine) == {"tests/onboarding.spec.ts": "completed"}
+        assert engine.value("select sum(losses) from qgjob.job") == 0
+        assert (len(cloud.sessions), cloud.refused, phone.count("install")) == (1, 0, 1)
+
+
+def test_without_attaching_each_test_has_a_session_and_an_installation(
+    engine: Engine,
+    service: Services,
+    lab: Lab,
+    home: Home,
+    phone: FakeDevice,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # AppWright calls `npx` to install a driver, which is there, and to start Appium.
+    start = f"exec node {installed() / 'appium' / 'index.js'} --address 127.0.0.1"
+    program(tmp_path / "bin" / "npx", f'[ "$2" = driver ] || {start}')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    worker = adb_worker(
+        service, lab, "--backend-setting", "assume_installed=true", "--setting", "attach=false",
+        "--setting", "project=android",
+    )  # fmt: skip
+    submit(service, worker)
+    leaves(worker)
+    say(capsys, f"emulator, as is: 8 specs, {phone.count('install')} installs, {home.count('session')} sessions")
+    assert_two_of_eight_failed(engine)
+    assert (phone.count("install"), home.count("session")) == (8, 8)
+    log = engine.rows("select log from qgjob.attempt")[0].log
+    assert "told not to attach, so AppWright opens a session and installs the build for every test" in log
 
 
 @pytest.mark.parametrize(
     ("reset", "told"),
-    [("reinstall", "remove"), ("clear", "clear"), ("restart", "terminate"), ("none", None)],
+    [("reinstall", "uninstall"), ("restart", "force-stop"), ("none", None)],
 )
-def test_each_test_finds_the_app_as_the_batch_asks(home: Home, reset: Reset, told: str | None) -> None:
-    of = specs("tests/onboarding.spec.ts", "tests/sign-in.spec.ts", "tests/sign-out.spec.ts", reset=reset)
-    ran = run(of)
-    counts = home.counts()
+def test_each_test_finds_the_app_as_the_batch_asks(
+    engine: Engine, service: Services, lab: Lab, home: Home, phone: FakeDevice, reset: str, told: str | None
+) -> None:
+    add_build(service)
+    worker = adb_worker(service, lab)
+    submit(service, worker, f"--reset={reset}", tests="tests/sign-*.spec.ts")
+    leaves(worker)
     if told:
-        assert counts[told] == 3
-    else:
-        assert not {"remove", "clear", "terminate"} & set(counts)
-    assert counts["install"] == (4 if reset == "reinstall" else 1)
+        assert phone.count(told) == 2
+    assert phone.count("clear") == 0
+    assert phone.count("install") == (3 if reset == "reinstall" else 1)
+    assert home.count("session") == 1
     # Who is signed in stays so when the app is only restarted, so the last test finds no field to sign in with.
     kept = reset in ("restart", "none")
-    assert failures(ran, of) == (["tests/sign-out.spec.ts"] if kept else [])
-    for verdict in ran.verdicts.values():
-        assert 0 < verdict.reset_s < verdict.duration_s
+    assert sorted(results(engine).values()) == ["completed", "test" if kept else "completed"]
 
 
-def test_a_failure_leaves_a_screenshot_and_a_success_none(home: Home) -> None:
-    ran = run(specs("tests/profile.spec.ts", "tests/sign-in.spec.ts"))
-    assert ran.verdicts[1].status == "failed"
-    assert ran.files["1/screenshot.png"].startswith(b"\x89PNG")
-    assert ran.verdicts[2].files == []
-    assert home.counts()["screenshot"] == 1
-
-
-def test_each_job_says_where_it_begins_in_the_session_s_video(home: Home) -> None:
-    verdicts = run(specs("tests/onboarding.spec.ts", "tests/sign-in.spec.ts")).verdicts
-    first, second = verdicts[1].video_offset_s, verdicts[2].video_offset_s
-    assert first is not None
-    assert second is not None
-    assert 0 < first < second
+def test_a_session_that_is_kept_for_the_next_batch_ends_with_its_build(
+    engine: Engine, service: Services, lab: Lab, home: Home, phone: FakeDevice
+) -> None:
+    worker = adb_worker(service, lab)
+    add_build(service)
+    submit(service, worker, tests="tests/onboarding.spec.ts")
+    assert (home.count("session"), home.count("quit")) == (1, 0)
+    submit(service, worker, tests="tests/sign-in.spec.ts")
+    assert (home.count("session"), home.count("quit"), phone.count("install")) == (1, 0, 1)
+    done = service.qgjob("builds", "add", "--org-id=beta", "--app-version-id=v1", "--android=app/shop.apk")
+    assert done.returncode == 0, done.stderr
+    submit(service, worker, "--org-id=beta", tests="tests/sign-in.spec.ts")
+    assert (home.count("session"), home.count("quit")) == (2, 1)
+    leaves(worker)
+    assert home.count("quit") == 2
+    assert engine.value("select count(distinct session_id) from qgjob.batch") == 2

@@ -168,11 +168,14 @@ def test_a_junit_file_gives_the_tests_and_the_first_failure(project: Path) -> No
         junit(project, "bomb.py", '<!DOCTYPE x [<!ENTITY a "aaa">]><testsuite>&a;</testsuite>'),
         spec(project, "silent.py", ""),
         junit(project, "excused.py", suite.format(good), code=5),
+        junit(project, "lines.py", suite.format(bad.replace("<testcase", "<testcase line='7'") + good), code=1),
     ]
     verdicts = finished(run(executor, batch(*paths)))
     assert [verdict.failure_kind for verdict in verdicts.values()] == [
         None, "test", "test", "infrastructure", "infrastructure", "infrastructure", "infrastructure", "infrastructure",
+        "test",
     ]  # fmt: skip
+    assert [test.get("line") for test in verdicts[9].tests] == [7, 7, None, None]
     assert verdicts[1].tests == [
         {"title": "cart › ok", "status": "passed", "duration_s": 0.5, "message": None},
         {"title": "cart › later", "status": "skipped", "duration_s": 0.5, "message": "no camera"},

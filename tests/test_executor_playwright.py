@@ -66,6 +66,7 @@ def test_pass_fail_skip_timeout_and_a_killed_test_process(tmp_path: Path) -> Non
     assert (verdicts[2].message or "").startswith("Error: cart total")
     assert "\x1b" not in (verdicts[2].message or "")
     assert [test["status"] for test in verdicts[2].tests] == ["passed", "failed"]
+    assert [test["line"] for test in verdicts[2].tests] == [2, 2]  # the first line of the project's specs is its own
     assert [test["status"] for test in verdicts[3].tests] == ["skipped"]
     assert [test["status"] for test in verdicts[4].tests] == ["timed_out"]
     assert "exited unexpectedly" in (verdicts[5].message or "")

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import composite_action
 import pytest
-from ruamel.yaml import YAML
+from github_runner import read
 
 ROOT = Path(__file__).resolve().parents[1]
 GITHUB = ROOT / ".github"
+ACTION = GITHUB / "actions" / "run-tests" / "action.yml"
 SCHEMAS = {
     "vendor.github-workflows": ["workflows/*.yml", "examples/*.yml"],
     "vendor.github-actions": ["actions/*/action.yml"],
@@ -55,40 +55,53 @@ def test_the_workflows_and_the_action_have_no_known_weakness() -> None:
 
 @pytest.mark.parametrize("file", WRITTEN_FOR_GITHUB, ids=lambda file: file.name)
 def test_no_expression_stands_in_a_script(file: Path) -> None:
-    scripts = runs(YAML(typ="safe").load(file))
+    scripts = runs(read(file))
     assert [script for script in scripts if EXPRESSION in script] == []
 
 
 def test_the_client_gets_the_signals_of_the_step_that_it_runs_in() -> None:
-    steps = [script for script in runs(composite_action.read()) if re.search('bin/qgjob" (submit|cancel)', script)]
+    steps = [script for script in runs(read(ACTION)) if re.search('bin/qgjob" (ci|cancel)', script)]
     assert len(steps) == 2
     assert [script.splitlines()[-1].split()[0] for script in steps] == ["exec", "exec"]
+    assert [len(script.strip().splitlines()) for script in steps] == [1, 1], "no logic in bash"
 
 
 def test_workflows_ask_for_their_permissions_one_by_one() -> None:
     for file in files("workflows/*.yml", "examples/*.yml"):
-        workflow = YAML(typ="safe").load(file)
+        workflow = read(file)
         assert workflow["permissions"] == {}, file
         assert all("permissions" in job and "timeout-minutes" in job for job in workflow["jobs"].values()), file
 
 
 def test_examples_and_workflows_give_the_action_what_it_takes() -> None:
-    action = composite_action.read()
+    action = read(ACTION)
     required = {name for name, declared in action["inputs"].items() if declared.get("required")}
     used = 0
     for file in files("workflows/*.yml", "examples/*.yml"):
-        for job in YAML(typ="safe").load(file)["jobs"].values():
+        for job in read(file)["jobs"].values():
             for step in job["steps"]:
                 if "actions/run-tests" in step.get("uses", ""):
                     used += 1
+                    assert read_outputs(file) <= action["outputs"].keys(), file
                     assert required <= step["with"].keys() <= action["inputs"].keys(), file
-    assert used == 3
+    assert used == 7
+
+
+def read_outputs(file: Path) -> set[str]:
+    """The outputs of steps that its expressions ask for."""
+    return set(re.findall(r"steps\.(?:tests|passing|failing|homeless)\.outputs\.([a-z-]+)", file.read_text()))
+
+
+def test_the_outputs_are_documented() -> None:
+    text = (ACTION.parent / "README.md").read_text()
+    listed = re.findall(r"^\| `([a-z-]+)` \|", text.split("| output |")[1].split("\n## ")[0], re.MULTILINE)
+    assert listed == list(read(ACTION)["outputs"])
 
 
 def test_the_inputs_are_documented_as_they_are() -> None:
     declared = {
         name: "required" if entry.get("required") else str(entry.get("default", ""))
-        for name, entry in composite_action.read()["inputs"].items()
+        for name, entry in read(ACTION)["inputs"].items()
     }
     tables = 0
     for document in [*ROOT.glob("*.md"), *GITHUB.rglob("*.md")]:

@@ -1,4 +1,4 @@
-"""A GitHub Actions step that became `qgjob submit` has its outputs, whatever end it came to."""
+"""A GitHub Actions step that became `qgjob ci` has its outputs, whatever end it came to."""
 
 import signal
 from pathlib import Path
@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 from stand_in import Answer, StandIn, page, problem, qgjob, run, started, submitted
 
-SUBMIT = ("submit", "--org-id=qualgent", "--app-version-id=v1", "--test=a", "--wait", "--github-output")
+CI = ("ci", "--org-id=qualgent", "--app-version-id=v1", "--test=a")
+
+
+def outputs(file: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in file.read_text().splitlines())
 
 
 @pytest.mark.parametrize(
@@ -15,8 +19,9 @@ SUBMIT = ("submit", "--org-id=qualgent", "--app-version-id=v1", "--test=a", "--w
     [
         (run(completed=1), "passed"),
         (run("failed", failed=1), "failed"),
-        (run("failed", failed=1, infrastructure=1), "no_verdict"),
-        (run("cancelled", cancelled=1), "no_verdict"),
+        (run("failed", failed=1, infrastructure=1), "infrastructure"),
+        (run("cancelled", cancelled=1), "cancelled"),
+        (run("cancelled", cancelled=1, lost_client=True), "cancelled"),
         (problem(403, "no"), "refused"),
     ],
 )
@@ -27,8 +32,11 @@ def test_the_run_and_its_verdict_are_outputs(ended: dict[str, Any] | Answer, con
         server.on("POST", "/runs", submitted(34))
         server.on("GET", "/runs/12", ended)
         server.on("GET", "/jobs", page())
-        qgjob(*SUBMIT, server=server, GITHUB_OUTPUT=str(file))
-    assert file.read_text() == f"before=1\nrun-id=12\nconclusion={conclusion}\n"
+        server.on("GET", "/runs/12/failures", [])
+        qgjob(*CI, server=server, GITHUB_OUTPUT=str(file), GITHUB_ACTIONS="true")
+    found = outputs(file)
+    assert (found["before"], found["run-id"], found["conclusion"]) == ("1", "12", conclusion)
+    assert found["url"] == f"{server.url}/runs/12"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +45,7 @@ def test_the_run_and_its_verdict_are_outputs(ended: dict[str, Any] | Answer, con
 def test_what_was_not_accepted_has_a_conclusion_and_no_run(answer: Answer, conclusion: str, tmp_path: Path) -> None:
     with StandIn() as server:
         server.on("POST", "/runs", answer)
-        qgjob(*SUBMIT, server=server, GITHUB_OUTPUT=str(tmp_path / "outputs"))
+        qgjob(*CI, server=server, GITHUB_OUTPUT=str(tmp_path / "outputs"), GITHUB_ACTIONS="true")
     assert (tmp_path / "outputs").read_text() == f"conclusion={conclusion}\n"
 
 
@@ -45,9 +53,13 @@ def test_a_wait_that_took_too_long_is_timed_out(tmp_path: Path) -> None:
     with StandIn() as server:
         server.on("POST", "/runs", submitted(34))
         server.on("GET", "/runs/12", run("running", running=1))
-        result = qgjob(*SUBMIT, "--timeout=1s", server=server, GITHUB_OUTPUT=str(tmp_path / "outputs"))
+        server.on("POST", "/runs/12/detach", run("running", running=1))
+        result = qgjob(
+            *CI, "--timeout=1s", server=server, GITHUB_OUTPUT=str(tmp_path / "outputs"), GITHUB_ACTIONS="true"
+        )
+        assert server.asked("POST", "/runs/12/detach"), "or the server would take its client for lost"
     assert result.exit == 124
-    assert (tmp_path / "outputs").read_text() == "run-id=12\nconclusion=timed_out\n"
+    assert outputs(tmp_path / "outputs")["conclusion"] == "timed_out"
 
 
 def test_the_run_is_known_while_it_runs_and_a_signal_is_a_conclusion(tmp_path: Path) -> None:
@@ -56,27 +68,31 @@ def test_the_run_is_known_while_it_runs_and_a_signal_is_a_conclusion(tmp_path: P
         server.on("POST", "/runs", submitted(34))
         server.on("GET", "/runs/12", run("running", running=1))
         server.on("POST", "/runs/12/cancel", {"cancelled": 0, "stopping": 1})
-        with started(*SUBMIT, "--on-interrupt=cancel", server=server, GITHUB_OUTPUT=str(file)) as process:
+        with started(*CI, server=server, GITHUB_OUTPUT=str(file), GITHUB_ACTIONS="true") as process:
             server.wait_for("GET", "/runs/12")
-            assert file.read_text() == "run-id=12\n"
+            assert outputs(file) == {"run-id": "12", "url": f"{server.url}/runs/12"}
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 130
         assert server.asked("POST", "/runs/12/cancel")
-    assert file.read_text() == "run-id=12\nconclusion=interrupted\n"
+    assert outputs(file)["conclusion"] == "interrupted"
 
 
-def test_outputs_are_refused_where_there_is_no_place_for_them() -> None:
+def test_outside_of_github_nothing_is_written_and_no_runner_is_commanded(tmp_path: Path) -> None:
     with StandIn() as server:
-        result = qgjob(*SUBMIT, server=server, GITHUB_OUTPUT="")
-        assert server.requests == []
-    assert result.exit == 2
-    assert "GITHUB_OUTPUT is not set" in result.stderr
+        server.on("POST", "/runs", submitted(34))
+        server.on("GET", "/runs/12", run("failed", failed=1))
+        server.on("GET", "/jobs", page())
+        server.on("GET", "/runs/12/failures", [])
+        result = qgjob(*CI, server=server, GITHUB_OUTPUT=str(tmp_path / "outputs"), GITHUB_ACTIONS="")
+    assert result.exit == 1
+    assert "::" not in result.stdout + result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_outputs_that_cannot_be_written_do_not_change_the_verdict(tmp_path: Path) -> None:
     with StandIn() as server:
         server.on("POST", "/runs", submitted(34))
         server.on("GET", "/runs/12", run(completed=1))
-        result = qgjob(*SUBMIT, server=server, GITHUB_OUTPUT=str(tmp_path / "no" / "folder"))
+        result = qgjob(*CI, server=server, GITHUB_OUTPUT=str(tmp_path / "no" / "folder"), GITHUB_ACTIONS="true")
     assert result.exit == 0
-    assert "warning: the output conclusion was not written" in result.stderr
+    assert "warning: the outputs conclusion were not written" in result.stderr

@@ -8,8 +8,8 @@ import pytest
 from stand_in import environment, qgjob
 
 COMMANDS = """
-  submit status list logs artifacts builds why cancel
-  retry groups workers devices stats health dev demo replay
+  submit status ci list logs artifacts builds why cancel
+  retry schedules orgs groups workers devices stats health webhooks dev demo replay
   login logout whoami token trust
 """.split()  # noqa: SIM905
 
@@ -36,6 +36,16 @@ def test_the_help_names_every_command() -> None:
         "trust add",
         "trust list",
         "trust remove",
+        "schedules add",
+        "schedules list",
+        "schedules pause",
+        "schedules resume",
+        "schedules remove",
+        "schedules run-now",
+        "orgs list",
+        "orgs show",
+        "orgs set",
+        *(f"webhooks {word}" for word in ("add", "list", "update", "remove", "test", "deliveries", "redrive")),
     ],
 )
 def test_a_command_has_help_with_an_example_that_is_its_own(command: str) -> None:

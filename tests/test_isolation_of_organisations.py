@@ -7,6 +7,7 @@ import pytest
 from callers import Answer, ask, asking, token
 from engine import Engine
 from processes import Services
+from psycopg.types.json import Jsonb
 
 SHA = "0" * 64
 
@@ -21,7 +22,7 @@ class Case(NamedTuple):
     content_type: str = "application/json"
 
 
-JOB, RUN = Case("job"), Case("run")
+JOB, RUN, SCHEDULE, WEBHOOK = Case("job"), Case("run"), Case("schedule"), Case("webhook")
 # A new route needs a line here. Beyond ids in the path, bodies and queries that name one are asked below.
 MATRIX: dict[str, Case] = {
     "POST /jobs": Case("org", body={"org_id": "{}", "app_version_id": "v1", "test_path": "a.js"}),
@@ -40,11 +41,35 @@ MATRIX: dict[str, Case] = {
     "GET /runs": Case(),
     "GET /runs/{run_id}": RUN,
     "GET /runs/{run_id}/junit.xml": RUN,
+    "GET /runs/{run_id}/failures": RUN,
+    "GET /runs/{run_id}/unserved": RUN,
+    "POST /runs/{run_id}/detach": RUN,
     "POST /runs/{run_id}/cancel": RUN,
     "POST /runs/{run_id}/retry": RUN,
     "GET /groups": Case(),
     "GET /stats": Case(),
     "GET /health": Case(),
+    "GET /metrics": Case(),
+    "GET /orgs": Case(),
+    "POST /orgs": Case("org", body={"org_id": "{}"}),
+    "GET /orgs/{org_id}": Case("org"),
+    "PATCH /orgs/{org_id}": Case("org", body={"max_pending_jobs": 5}),
+    "GET /schedules": Case(),
+    "POST /schedules": Case(
+        "org", body={"org_id": "{}", "name": "n", "cron": "0 2 * * *", "jobs": [{"test_path": "a.js"}]}
+    ),
+    "GET /schedules/{schedule_id}": SCHEDULE,
+    "PATCH /schedules/{schedule_id}": Case("schedule", body={"enabled": False}),
+    "DELETE /schedules/{schedule_id}": SCHEDULE,
+    "POST /schedules/{schedule_id}/run": SCHEDULE,
+    "GET /webhooks": Case(),
+    "POST /webhooks": Case("org", body={"org_id": "{}", "url": "https://1.1.1.1/hook"}),
+    "PATCH /webhooks/{webhook_id}": Case("webhook", body={"enabled": False}),
+    "DELETE /webhooks/{webhook_id}": WEBHOOK,
+    "POST /webhooks/{webhook_id}/rotate-secret": Case("webhook", body={}),
+    "POST /webhooks/{webhook_id}/test": WEBHOOK,
+    "GET /webhooks/{webhook_id}/deliveries": WEBHOOK,
+    "POST /webhooks/{webhook_id}/redrive": WEBHOOK,
     "GET /builds": Case(),
     "POST /builds": Case("org", body={"org_id": "{}", "app_version_id": "v1", "platform": "android", "sha256": SHA}),
     "PUT /builds/{org_id}/{app_version_id}/artifacts/{platform}": Case(
@@ -76,13 +101,15 @@ class Rival(NamedTuple):
     ids: dict[str, Any]
 
 
-UNKNOWN: dict[str, Any] = dict.fromkeys(("job", "run", "worker", "device", "token", "trust"), 987654321)
+UNKNOWN: dict[str, Any] = dict.fromkeys(
+    ("job", "run", "worker", "device", "token", "trust", "schedule", "webhook"), 987654321
+)
 UNKNOWN["org"] = "nobodys-1"
 
 
 @pytest.fixture
 def rival(engine: Engine) -> Rival:
-    """A run with an attempt, its worker and device, a build, a token, a trust: all of `rival-1`."""
+    """One of everything, all of it of `rival-1`."""
     worker = engine.call("register_worker", name="rivals", version="", targets=["emulator"], org_ids=["rival-1"])[0]
     device = engine.call("register_device", worker_id=worker, name="rivals phone", target="emulator")[0]
     run = engine.submit("tests/rivals.js", "tests/rivals2.js", org="rival-1", build="rivals-build")
@@ -93,14 +120,22 @@ def rival(engine: Engine) -> Rival:
     trust = engine.call("add_trust", org_id="rival-1", issuer="https://issuer", repository_owner_id="7")
     engine.call("add_artifact", org_id="rival-1", app_version_id="rivals-build", platform="android", sha256=SHA,
                 url="https://rivals.example/app.apk")  # fmt: skip
+    schedule = engine.call("add_schedule", org_id="rival-1", name="rivals-nightly", cron="0 2 * * *",
+                           jobs=Jsonb([{"test_path": "a.js"}]))  # fmt: skip
+    webhook = engine.call("add_webhook", org_id="rival-1", url="https://rivals.example/hook")
+    engine.call("test_webhook", webhook_id=webhook.webhook_id)
+    engine.connection.execute("update qgjob.webhook_delivery set status = 'dead', event = 'run.finished', "
+                              "next_at = null, ended_at = qgjob.now()")  # fmt: skip
     ids = {"job": run.job_ids[0], "run": run.run_id, "worker": worker, "device": device, "org": "rival-1",
-           "token": engine.value("select max(token_id) from qgjob.api_token"), "trust": trust.trust_id}  # fmt: skip
+           "token": engine.value("select max(token_id) from qgjob.api_token"), "trust": trust.trust_id,
+           "schedule": schedule.schedule_id, "webhook": webhook.webhook_id}  # fmt: skip
     return Rival(ids)
 
 
 def state(engine: Engine) -> list[Any]:
     """Everything that a request could have changed."""
-    tables = ("job", "run", "run_job", "attempt", "batch", "build", "artifact", "org", "trust", "worker", "device")
+    tables = ("job", "run", "run_job", "attempt", "batch", "build", "artifact", "org", "trust", "worker", "device",
+              "schedule", "webhook", "webhook_delivery")  # fmt: skip
     rows = [str(engine.rows(f"select * from qgjob.{table} order by 1, 2")) for table in tables]
     return [*rows, str(engine.rows("select token_id, revoked_at from qgjob.api_token order by 1"))]
 

@@ -14,15 +14,21 @@ from callers import ask, token
 from engine import Engine, refused
 from processes import CHECKOUT, Services
 from psycopg.sql import SQL, Identifier
+from psycopg.types.json import Jsonb
 
 TENANT = """
   select relname from pg_class
   where relnamespace = 'qgjob'::regnamespace and relkind = 'r' and (
-    relname in ('run_job', 'live_log', 'worker', 'device') or exists (
+    relname in ('run_job', 'live_log', 'worker', 'device', 'webhook_delivery') or exists (
       select from pg_attribute where attrelid = pg_class.oid and attname = 'org_id' and not attisdropped))
   order by 1"""
 # Of no organisation. A new table without an org_id needs a place here, or policies in sql/rights.sql.
-OF_NOBODY = {"alembic_version", "crash_marker", "exchanged", "upload"}
+OF_NOBODY = {"alembic_version", "client_watch", "crash_marker", "exchanged", "pending_sample", "upload"}
+# Of these some columns are nobody's business.
+SHOWN = {
+    "api_token": "jsonb_build_array(token_id, org_id, name)",
+    "webhook": "jsonb_build_array(webhook_id, org_id, url)",
+}
 SHARED = {"worker", "device"}  # those that serve everybody
 SECRET = {"api_token", "exchanged", "reader"}
 DENIED = psycopg.errors.InsufficientPrivilege
@@ -62,13 +68,17 @@ def tenants(engine: Engine) -> Engine:
                     url="https://example.com/app.apk")  # fmt: skip
         engine.call("add_trust", org_id=org, issuer="https://issuer", repository_owner_id="7")
         token(engine, "read", org=org)
+        engine.call("add_schedule", org_id=org, name="nightly", cron="0 2 * * *", jobs=Jsonb([{"test_path": "a.js"}]))
+        hook = engine.call("add_webhook", org_id=org, url=f"https://{org}.example/hook")
+        engine.call("test_webhook", webhook_id=hook.webhook_id)
+        engine.call("change_org", org_id=org, changes={"max_pending_jobs": 50})
+        engine.submit("counted.js", org=org)
     return engine
 
 
 def counts(engine: Engine, table: str) -> tuple[int, bool]:
     """How many rows there are, and whether any is of the rival."""
-    what = "jsonb_build_array(token_id, org_id, name)" if table == "api_token" else "to_jsonb(stored)"
-    rows = engine.rows(f"select {what} from qgjob.{table} as stored")
+    rows = engine.rows(f"select {SHOWN.get(table, 'to_jsonb(stored)')} from qgjob.{table} as stored")
     return len(rows), any("rival" in str(row) for row in rows)
 
 
@@ -105,6 +115,9 @@ def test_the_role_of_the_api_sees_the_organisation_it_names_and_changes_no_table
         for column in ("hash", "*"):
             with pytest.raises(DENIED):
                 api.rows(f"select {column} from qgjob.api_token")
+        for column in ("secret", "old_secret", "*"):
+            with pytest.raises(DENIED):
+                api.rows(f"select {column} from qgjob.webhook")
         for table in ("exchanged", "reader"):
             with pytest.raises(DENIED):
                 api.rows(f"select * from qgjob.{table}")
@@ -128,10 +141,33 @@ def test_functions_that_write_look_at_the_organisation_too(tenants: Engine) -> N
             ("quarantine_device", "device_exists", {"device_id": 2, "reason": "x"}),
             ("revoke_token", "token_exists", {"token_id": 2}),
             ("remove_trust", "trust_exists", {"trust_id": 2}),
+            ("detach_run", "run_exists", {"run_id": run}),
+            ("list_failures", "run_exists", {"run_id": run}),
+            ("list_unserved", "run_exists", {"run_id": run}),
+            ("create_org", "org_exists", {"org_id": "rival"}),
+            ("change_org", "org_exists", {"org_id": "rival", "changes": {}}),
+            (
+                "add_schedule",
+                "org_exists",
+                {"org_id": "rival", "name": "n", "cron": "0 2 * * *", "jobs": Jsonb([{"test_path": "a.js"}])},
+            ),
+            ("change_schedule", "schedule_exists", {"schedule_id": 2, "changes": {}}),
+            ("remove_schedule", "schedule_exists", {"schedule_id": 2}),
+            ("run_schedule", "schedule_exists", {"schedule_id": 2}),
+            ("get_schedule", "schedule_exists", {"schedule_id": 2}),
+            ("add_webhook", "org_exists", {"org_id": "rival", "url": "https://example.com"}),
+            ("update_webhook", "webhook_exists", {"webhook_id": 2}),
+            ("remove_webhook", "webhook_exists", {"webhook_id": 2}),
+            ("rotate_webhook_secret", "webhook_exists", {"webhook_id": 2}),
+            ("test_webhook", "webhook_exists", {"webhook_id": 2}),
+            ("redrive_deliveries", "webhook_exists", {"webhook_id": 2}),
+            ("list_deliveries", "webhook_exists", {"webhook_id": 2}),
         ):
             with refused(rule):
                 api.call(function, **args)
         api.call("watch_run", run_id=run)
+        api.call("hold_run", run_id=run, client_timeout_s=10)
+        assert tenants.value("select client_until from qgjob.run where run_id = %s", run) is None
         assert tenants.value("select watched_until from qgjob.run where run_id = %s", run) is None
         assert tenants.job(job).status == "pending"
         own = tenants.value("select min(run_id) from qgjob.run")

@@ -17,11 +17,14 @@ from test_isolation_of_organisations import MATRIX, asked
 from qgjob.children import wait_until
 from qgjob.tokens import ALPHABET, hashed, is_token, new_token
 
-OPEN = {"GET /health", "GET /whoami", "POST /tokens/oidc"}
+OPEN = {"GET /health", "GET /metrics", "GET /whoami", "POST /tokens/oidc"}
 OPENS = {
-    "read": {route for route in MATRIX if route.startswith("GET ")} - {"GET /tokens", "GET /trusts"},
+    "read": {route for route in MATRIX if route.startswith("GET ")} - {
+        "GET /tokens", "GET /trusts", "GET /webhooks", "GET /webhooks/{webhook_id}/deliveries"},
     "submit": {"POST /jobs", "POST /jobs/{job_id}/cancel", "POST /jobs/{job_id}/retry", "POST /runs",
-               "POST /runs/{run_id}/cancel", "POST /runs/{run_id}/retry", "POST /builds",
+               "POST /runs/{run_id}/cancel", "POST /runs/{run_id}/retry", "POST /runs/{run_id}/detach", "POST /builds",
+               "POST /schedules", "PATCH /schedules/{schedule_id}", "DELETE /schedules/{schedule_id}",
+               "POST /schedules/{schedule_id}/run",
                "PUT /builds/{org_id}/{app_version_id}/artifacts/{platform}"},
     "work": {"PUT /jobs/{job_id}", "POST /workers", "POST /workers/{worker_id}/devices",
              "POST /workers/{worker_id}/heartbeat", "POST /workers/{worker_id}/claims"},
@@ -60,6 +63,44 @@ def test_without_a_token_every_route_is_closed_but_those_for_probes(services: Se
         assert answer.status == 401, (route, answer)
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         assert answer.body["type"] == "urn:qgjob:token_is_shown"
+
+
+def test_holding_a_run_takes_more_than_reading(services: Services, engine: Engine) -> None:
+    """Who holds it and falls silent has it cancelled."""
+    url = asking(services)
+    run = engine.submit("a.js", org="acme").run_id
+    held = f"{url}/runs/{run}?client_timeout_s=10"
+    refused = ask(held, token(engine, "read", org="acme"))
+    assert (refused.status, refused.body["type"]) == (403, "urn:qgjob:scope_suffices")
+    assert ask(held, token(engine, "submit", org="rival")).status == 404
+    assert engine.value("select client_until from qgjob.run") is None
+    assert ask(held, token(engine, "submit", org="acme")).status == 200
+    assert engine.value("select client_until from qgjob.run") is not None
+
+
+def test_limits_are_set_by_the_operator_and_grouping_by_the_organisation(services: Services, engine: Engine) -> None:
+    url = asking(services)
+    engine.submit("a.js", org="acme")
+    bound, everybodys = token(engine, "admin", org="acme"), token(engine, "admin")
+    org = f"{url}/orgs/acme"
+    for limit in ({"max_devices": 100}, {"max_pending_jobs": None}, {"weight": 1000}, {"requests_per_minute": None}):
+        refused = ask(org, bound, limit, method="PATCH")
+        assert (refused.status, refused.body["type"]) == (403, "urn:qgjob:limits_are_set_by_the_operator")
+        assert ask(org, everybodys, limit, method="PATCH").status == 200
+    assert ask(org, bound, {"group_by": ["repo"]}, method="PATCH").body["group_by"] == ["repo"]
+    assert [seen["org_id"] for seen in ask(f"{url}/orgs", bound).body] == ["acme"]
+
+
+def test_whose_token_it_is_uses_up_its_own_requests_only(services: Services, engine: Engine) -> None:
+    """Whatever a request names, in its query or its body."""
+    for org in ("acme", "rival"):
+        engine.call("create_org", org_id=org, settings={"requests_per_minute": 3})
+    url = asking(services)
+    shown, victim = token(engine, "submit", org="acme"), token(engine, "read", org="rival")
+    body = {"org_id": "rival", "app_version_id": "v1", "jobs": [{"test_path": "a.js"}]}
+    wait_until(lambda: ask(f"{url}/runs", shown, body).status == 429, 30)
+    assert ask(f"{url}/jobs?org_id=rival", shown).status == 429
+    assert ask(f"{url}/jobs", victim).status == 200
 
 
 def test_a_token_that_is_wrong_in_any_way_gets_one_answer(services: Services, engine: Engine) -> None:

@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 import sql
+from qgjob import logs, tracing
 from qgjob.models import Target
 from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require
@@ -86,16 +87,23 @@ def work(
     name = name or f"{socket.gethostname()}-{kind}"
     labels = pairs(label or [], "--label")
     options = Options(name, kind, lease, max_jobs, 0 if burst else max_idle, org or None)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        logs.configure()
+    except logs.UnusableLog as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(USAGE)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
     db = sql.open_pool(url, size=max(2, min(10, devices)))
     engine = Engine(db)
+    where = project.resolve()
     try:
         driver = backends.load(
             backend,
-            backends.Options(name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine),
+            backends.Options(
+                name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine, where
+            ),
         )
-        runner = executors.load(executor, executors.Options(project.resolve(), driver, settings(setting, "--setting")))
+        runner = executors.load(executor, executors.Options(where, driver, settings(setting, "--setting")))
         files = Files(open_store(), attachments.limits())
     except (ConfigError, UnusableStore) as error:
         typer.echo(f"error: {error}", err=True)
@@ -125,7 +133,8 @@ async def serve(
 ) -> None:
     await require(url)
     async with db:
-        worker = Worker(engine, executor, backend, options, files)
+        traces = tracing.start("qgjob-worker")
+        worker = Worker(engine, executor, backend, options, files, traces)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.drain)
@@ -136,6 +145,8 @@ async def serve(
             refused = leaves(group)
         finally:
             await backend.close()
+            if traces:
+                traces.close()
         if refused:
             raise refused[0]
 

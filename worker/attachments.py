@@ -44,11 +44,12 @@ class StoredFile(Struct, frozen=True):
 
 
 class Kept(Struct):
-    """What is to be stored, and what could not be kept."""
+    """What is to be stored, and what could not be kept. `too_many`: how many files were above their number."""
 
     folder: Path
     files: list[File] = field(default_factory=list[File])
     notes: list[str] = field(default_factory=list[str])
+    too_many: int = 0
 
 
 class Stored(Struct):
@@ -98,6 +99,8 @@ async def store(kept: Kept, batch: Batch, job: BatchJob, into: Store, hurry: asy
     ]
     hurried = asyncio.create_task(hurry.wait())
     stored = Stored(notes=list(kept.notes))
+    if kept.too_many > 1:
+        stored.notes.append(f"and so were {kept.too_many - 1} more files")
     try:
         while (
             (uploading := [upload for upload in uploads if not upload.done()])
@@ -147,7 +150,9 @@ def _add(kept: Kept, files: Sequence[File], most: Limits) -> None:
         name = " ".join(inert(file.name, 200).split()) or "unnamed"
         left = most.bytes - sum(one.path.stat().st_size for one in kept.files)
         if len(kept.files) >= most.files:
-            kept.notes.append(f"{name} was left out: more than {most.files} files (QGJOB_ATTEMPT_FILES)")
+            kept.too_many += 1
+            if kept.too_many == 1:
+                kept.notes.append(f"{name} was left out: more than {most.files} files (QGJOB_ATTEMPT_FILES)")
             continue
         copy = kept.folder / str(len(kept.files) + 1)
         try:

@@ -9,12 +9,14 @@ import logging
 from contextlib import aclosing
 from typing import Literal
 
+from qgjob import logs
 from worker.batch import Batch, BatchJob, Blame, PrepareError
 from worker.devices import Backend, Recorder
 from worker.engine import Engine, LeaseLost, Reason
 from worker.executors import Executor, Finished, Log, Prepared, Started
 from worker.live_log import LiveLog
 from worker.results import Files, Results
+from worker.spans import Spans
 
 log = logging.getLogger("worker")
 Interruption = Literal["timeout", "cancelled", "skip", "drain", "lost lease", "lost device"]
@@ -45,6 +47,7 @@ class BatchRun:
         batch: Batch,
         files: Files,
         max_s: float | None = None,
+        spans: Spans | None = None,
     ) -> None:
         """`max_s`: after so long the device is no longer good for this batch, and what has not started goes back."""
         self._engine = engine
@@ -52,6 +55,7 @@ class BatchRun:
         self._backend = backend
         self._recorder = backend if isinstance(backend, Recorder) else None
         self._max_s = max_s
+        self._spans = spans or Spans(None, batch, [])
         self.batch = batch
         self._left = {job.job_id: job for job in batch.jobs}
         self._current: BatchJob | None = None
@@ -128,6 +132,7 @@ class BatchRun:
                 over.cancel()
             await self._results.close()
             await self._log.close()
+            self._spans.close()
         return unable is None and self._device_lost is None
 
     async def _run_prepared(self, prepared: Prepared) -> None:
@@ -228,6 +233,8 @@ class BatchRun:
         if await self._engine.start(self.batch.lease, job.job_id):
             self._current, self._since = job, asyncio.get_running_loop().time()
             self._log.begin(job.job_id)
+            self._spans.begin(job)
+            logs.bind(job_id=job.job_id)
             self._limit(job.timeout_s)
             if self._recorder:
                 await self._recorder.begins(self.batch, job)
@@ -239,6 +246,7 @@ class BatchRun:
         """The next job may start as soon as this one's files are kept; storing them can take longer."""
         self._limit(None)
         job = self._left[result.job_id]
+        self._spans.end(job.job_id, result.status, result.failure_kind)
         kept = await self._results.keep(result, asyncio.get_running_loop().time() - self._since)
         if self._recorder:
             await self._recorder.ended(self.batch, job, result.failure_kind or result.status)
@@ -254,6 +262,7 @@ class BatchRun:
         if self._interruption == "timeout":
             await self._ask_device()
         if self._interruption == "cancelled":
+            self._spans.end(job.job_id, "cancelled")
             await self._engine.cancelled(self.batch.lease, job.job_id, self._log.end())
             del self._left[job.job_id]
             self._current = None

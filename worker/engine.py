@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 import sql
 from qgjob.models import Decision, FailureKind, Heartbeat, Recorded, Target
 from qgjob.problems import status_of
+from sql import housekeeping
 from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Upload
@@ -51,13 +52,14 @@ class Admission(Struct):
     admitted: bool
 
 
+class Trace(Struct):
+    job_id: int
+    run_id: int
+    traceparent: str
+
+
 class Health(Struct):
     well: bool
-
-
-class Housekept(Struct):
-    expired: int
-    submitted: int
 
 
 class Engine:
@@ -132,6 +134,10 @@ class Engine:
                 max_s=max_s,
             )
         )
+
+    async def traces(self, lease: int) -> list[Trace]:
+        """The trace contexts that the jobs of the batch were submitted with."""
+        return await self._until_answered(lambda: sql.many(self._db, Trace, "list_traces", lease=lease))
 
     async def record_install(self, lease: int) -> None:
         await self._until_answered(lambda: sql.call(self._db, "record_install", lease=lease))
@@ -212,8 +218,7 @@ class Engine:
 
     async def housekeep(self) -> bool:
         """Whether there is more to do at once."""
-        done = await self._until_answered(lambda: sql.one(self._db, Housekept, "housekeep"))
-        return done.submitted > 0
+        return await self._until_answered(lambda: housekeeping.housekeep(self._db))
 
     async def find_upload(self, provider: str, account: str, sha256: str) -> Upload:
         return await self._until_answered(

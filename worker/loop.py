@@ -12,13 +12,15 @@ import psycopg
 from msgspec import Struct
 
 import sql
-from qgjob import __version__
+from qgjob import __version__, logs
 from qgjob.models import Target
+from qgjob.tracing import Tracing
 from worker.batch_run import BatchRun
 from worker.devices import Backend, DeviceSpec
 from worker.engine import Engine, Refused
 from worker.executors import Executor
 from worker.results import Files
+from worker.spans import Spans
 
 log = logging.getLogger("worker")
 LONGEST_PAUSE_S = 30
@@ -45,7 +47,16 @@ class Drive:
 
 
 class Worker:
-    def __init__(self, engine: Engine, executor: Executor, backend: Backend, options: Options, files: Files) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        executor: Executor,
+        backend: Backend,
+        options: Options,
+        files: Files,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._tracing = tracing
         self._engine = engine
         self._executor = executor
         self._backend = backend
@@ -205,10 +216,13 @@ class Worker:
         batch = await self._engine.claim(device_id, self._options.max_jobs, device.max_batch_s)
         if batch is None:
             return None
-        return BatchRun(self._engine, self._executor, self._backend, batch, self._files, device.max_batch_s)
+        traces = await self._engine.traces(batch.lease) if self._tracing else []
+        spans = Spans(self._tracing, batch, traces)
+        return BatchRun(self._engine, self._executor, self._backend, batch, self._files, device.max_batch_s, spans)
 
     async def _run_batch(self, run: BatchRun) -> bool:
         batch = run.batch
+        logs.bind(batch_id=batch.lease, org_id=batch.org_id, device=batch.device)
         log.info(
             "batch %s on %s: %s jobs of %s/%s%s",
             batch.lease,

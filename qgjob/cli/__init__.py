@@ -9,21 +9,26 @@ from qgjob.cli import (
     act,
     artifacts,
     builds,
+    ci,
     devices,
     fleet,
     local,
     login,
     logs,
+    orgs,
     output,
     replay,
+    schedules,
     show,
     submit,
     tokens,
     trusts,
+    webhooks,
 )
+from qgjob.cli.plugins import Commands
 
 # No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def print_version(asked: bool) -> None:
@@ -47,6 +52,7 @@ def qgjob(
 
 app.command(epilog=submit.EPILOG)(submit.submit)
 app.command(epilog=show.STATUS_EPILOG)(show.status)
+app.command(epilog=ci.EPILOG)(ci.ci)
 app.command("list", epilog=show.LIST_EPILOG)(show.list_jobs)
 app.command(epilog=logs.EPILOG)(logs.logs)
 app.add_typer(artifacts.artifacts_app, name="artifacts")
@@ -54,6 +60,8 @@ app.command(epilog=show.WHY_EPILOG)(show.why)
 app.command(epilog=act.CANCEL_EPILOG)(act.cancel)
 app.command(epilog=act.RETRY_EPILOG)(act.retry)
 app.add_typer(builds.builds_app, name="builds")
+app.add_typer(schedules.schedules_app, name="schedules")
+app.add_typer(orgs.orgs_app, name="orgs")
 app.command(epilog=fleet.GROUPS_EPILOG)(fleet.groups)
 app.add_typer(fleet.workers_app, name="workers")
 app.add_typer(devices.devices_app, name="devices")
@@ -64,6 +72,7 @@ app.command(epilog=login.LOGOUT_EPILOG)(login.logout)
 app.command(epilog=login.WHOAMI_EPILOG)(login.whoami)
 app.add_typer(tokens.token_app, name="token")
 app.add_typer(trusts.trust_app, name="trust")
+app.add_typer(webhooks.webhooks_app, name="webhooks")
 app.command(epilog=local.DEV_EPILOG)(local.dev)
 app.command(epilog=local.DEMO_EPILOG)(local.demo)
 app.command(epilog=replay.EPILOG)(replay.replay)

@@ -9,11 +9,12 @@ import msgspec
 from qgjob.cli import junit, output, verdict, words
 from qgjob.cli.options import OnInterrupt
 from qgjob.cli.progress import progress
-from qgjob.cli.waiting import resume, until_run_ends
+from qgjob.cli.waiting import Attendant, resume, until_run_ends
 from qgjob.client import Client
 from qgjob.errors import ClientError, Exit, Left, Signalled, TimedOut
+from qgjob.models import Run
 
-# GitHub Actions kills 7.5 s after its SIGINT: cancelling and saving the report must fit.
+# GitHub Actions sends SIGTERM 7.5 s after its SIGINT: cancelling, saving the report and telling of it must fit.
 CANCEL_S = 3.5
 SAVE_S = 2.0
 SECOND_THOUGHTS_S = 3.0
@@ -27,6 +28,7 @@ class Manner(msgspec.Struct, kw_only=True):
     junit_xml: Path | None
     quiet: bool
     as_json: bool
+    client_timeout_s: int | None = None
 
 
 def manner(*, timeout: str, on_interrupt: OnInterrupt, junit_xml: str | None, quiet: bool, as_json: bool) -> Manner:
@@ -40,26 +42,44 @@ def manner(*, timeout: str, on_interrupt: OnInterrupt, junit_xml: str | None, qu
     )
 
 
-def follow(client: Client, run_id: int, manner: Manner) -> Exit:
+def follow(client: Client, run_id: int, manner: Manner, attendant: Attendant | None = None) -> Exit:
     """Wait for the run, say how it went, and answer with its verdict."""
+    run = wait(client, run_id, manner, attendant)
+    return tell(client, run, manner)
+
+
+def wait(client: Client, run_id: int, manner: Manner, attendant: Attendant | None = None) -> Run:
+    """The ended run; or what is known of it is saved, and the reason to stop waiting is raised."""
     try:
         with progress(quiet=manner.quiet) as shown:
-            run = until_run_ends(client, run_id, timeout_s=manner.timeout_s, progress=shown)
+            return until_run_ends(
+                client,
+                run_id,
+                timeout_s=manner.timeout_s,
+                progress=shown,
+                client_timeout_s=manner.client_timeout_s,
+                attendant=attendant,
+            )
     except TimedOut:
+        detach(client, run_id, manner.client_timeout_s)
         if manner.junit_xml is not None:
             junit.save_what_there_is(client, run_id, manner.junit_xml, patience_s=SAVE_S)
         raise
     except Signalled as signalled:
         client.close()  # it may have been in the middle of an answer
-        left = leave(client, run_id, signalled, manner.on_interrupt)
+        left = leave(client, run_id, signalled, manner)
         if manner.junit_xml is not None:
             junit.save_what_there_is(client, run_id, manner.junit_xml, patience_s=SAVE_S)
         raise left from None
+
+
+def tell(client: Client, run: Run, manner: Manner) -> Exit:
+    """How it went, into the report and onto stdout; answers with the verdict."""
     result = verdict.of_run(run)
     not_saved: ClientError | None = None
     if manner.junit_xml is not None:
         try:
-            junit.save(client, run_id, manner.junit_xml)
+            junit.save(client, run.run_id, manner.junit_xml)
         except ClientError as error:
             if result is Exit.OK:
                 raise
@@ -74,18 +94,31 @@ def follow(client: Client, run_id: int, manner: Manner) -> Exit:
     return result
 
 
-def leave(client: Client, run_id: int, signalled: Signalled, on_interrupt: OnInterrupt) -> Left:
+def detach(client: Client, run_id: int, client_timeout_s: int | None) -> None:
+    """Let a run go on that would be cancelled without this client."""
+    if client_timeout_s is None:
+        return
+    try:
+        client.detach_run(run_id, patience_s=SAVE_S)
+    except ClientError as error:
+        given_up = words.duration(client_timeout_s)
+        output.say(f"warning: run {run_id} could not be detached and will be cancelled in {given_up}: {error.message}")
+
+
+def leave(client: Client, run_id: int, signalled: Signalled, manner: Manner) -> Left:
     """On a terminal the first Ctrl-C detaches and a second one cancels; elsewhere the flag has decided."""
-    cancel = on_interrupt is OnInterrupt.cancel
+    cancel = manner.on_interrupt is OnInterrupt.cancel
     if signalled.number == signal.SIGINT and output.is_interactive():
         try:  # from the first word on, as people are quick
             output.say("Detaching in 3 s; the run continues. Ctrl-C again cancels it.")
             output.say(f"To wait on: {resume(run_id)}")
             time.sleep(SECOND_THOUGHTS_S)
+            detach(client, run_id, manner.client_timeout_s)
             return Left(f"detached; run {run_id} continues", signal=signalled, run_id=run_id)
         except Signalled as again:
             cancel = again.number == signal.SIGINT
     if not cancel:
+        detach(client, run_id, manner.client_timeout_s)
         return Left(f"detached; run {run_id} continues", signal=signalled, run_id=run_id, hint=resume(run_id))
     try:
         client.cancel_run(run_id, patience_s=CANCEL_S)

@@ -1,72 +1,84 @@
-"""Step outputs of GitHub Actions: `run-id` as soon as there is one, `conclusion` at whatever end.
+"""A step of GitHub Actions as its environment tells it: who it is, and the files that it answers by.
 
 The action replaces its shell by this program, because GitHub signals only the step's first process. So nobody is left
 to read the exit code and write the outputs, and the program does it itself.
 """
 
+import hashlib
+import json
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from qgjob.cli import output
-from qgjob.errors import ClientError, Exit, Left, Signalled, Usage
-
-VARIABLE = "GITHUB_OUTPUT"
-CONCLUSIONS = {
-    Exit.OK: "passed",
-    Exit.TEST_FAILED: "failed",
-    Exit.NO_VERDICT: "no_verdict",
-    Exit.REFUSED: "refused",
-    Exit.UNAVAILABLE: "unavailable",
-    Exit.TIMED_OUT: "timed_out",
-    Exit.INTERRUPTED: "interrupted",
-    Exit.TERMINATED: "interrupted",
-}
+from qgjob.models import RunSubmission
 
 
-class Outputs:
-    """Lines appended to a file; with none, to nothing."""
-
-    def __init__(self, file: Path | None) -> None:
-        self._file = file
-
-    def submitted(self, run_id: int) -> None:
-        self._append("run-id", str(run_id))
-
-    def concluded(self, code: int) -> None:
-        if code in CONCLUSIONS:
-            self._append("conclusion", CONCLUSIONS[Exit(code)])
-
-    def _append(self, name: str, value: str) -> None:
-        if self._file is None:
-            return
-        try:
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(f"{name}={value}\n")
-        except OSError as error:  # the verdict is worth more than the output
-            output.say(f"warning: the output {name} was not written: {error}")
-
-
-def checked(*, wanted: bool) -> Path | None:
-    """The file to write to, refused before anything is submitted."""
-    if not wanted:
+def key(submission: RunSubmission, *, step: str, attempt: int) -> str | None:
+    """The same for the same step of the same attempt, so that nothing is created twice; None outside of GitHub."""
+    names = ("GITHUB_REPOSITORY_ID", "GITHUB_RUN_ID", "GITHUB_JOB")
+    who = [os.environ.get(name, "") for name in names]
+    if not output.in_github_step() or not all(who):
         return None
-    named = os.environ.get(VARIABLE, "")
-    if not named:
-        raise Usage(f"--github-output: {VARIABLE} is not set", hint="outside of GitHub Actions, leave the flag out")
-    return Path(named)
+    what = msgspec.json.encode(msgspec.structs.replace(submission, labels={}, client_timeout_s=None))
+    digest = hashlib.sha256(json.dumps([*who, attempt, step, what.decode()]).encode()).hexdigest()
+    return f"github-{digest}"
 
 
-@contextmanager
-def outputs(file: Path | None) -> Generator[Outputs]:
-    """What goes wrong inside is a conclusion too."""
-    written = Outputs(file)
+def attempt() -> int:
+    """1, and one more each time that somebody has jobs of the workflow run again."""
+    text = os.environ.get("GITHUB_RUN_ATTEMPT", "")
+    return int(text) if output.in_github_step() and text.isascii() and text.isdigit() else 1
+
+
+def labels() -> dict[str, str]:
+    """What a webhook's receiver needs to tell the commit how its tests went."""
+    if not output.in_github_step():
+        return {}
+    named = {
+        "github.repository": os.environ.get("GITHUB_REPOSITORY", ""),
+        "github.sha": head_sha() or os.environ.get("GITHUB_SHA", ""),
+        "github.ref": os.environ.get("GITHUB_REF", ""),
+        "github.run_id": os.environ.get("GITHUB_RUN_ID", ""),
+        "github.run_attempt": os.environ.get("GITHUB_RUN_ATTEMPT", ""),
+        "github.job": os.environ.get("GITHUB_JOB", ""),
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def head_sha() -> str | None:
+    """The commit that a pull request shows. GITHUB_SHA is a merge that nobody looks at."""
     try:
-        yield written
-    except Left as left:
-        written.concluded(left.signal.exit)
-        raise
-    except (ClientError, Signalled) as error:
-        written.concluded(error.exit)
-        raise
+        event: Any = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
+        sha = event["pull_request"]["head"]["sha"]
+    except (KeyError, OSError, ValueError, TypeError):
+        return None
+    return sha if isinstance(sha, str) else None
+
+
+def write_outputs(values: Mapping[str, str]) -> None:
+    """`name=value` lines for the steps that follow; a value of several lines between lines that it cannot contain."""
+    file = os.environ.get("GITHUB_OUTPUT", "")
+    if not file or not output.in_github_step():
+        return
+    lines: list[str] = []
+    for name, value in values.items():
+        if "\n" in value or "\r" in value:
+            end = secrets.token_hex(16)
+            lines += [f"{name}<<{end}", value, end]
+        else:
+            lines.append(f"{name}={value}")
+    try:
+        with Path(file).open("a", encoding="utf-8", errors="replace") as outputs:
+            outputs.write("".join(f"{line}\n" for line in lines))
+    except OSError as error:  # the verdict is worth more than the outputs
+        output.say(f"warning: the outputs {', '.join(values)} were not written: {error}")
+
+
+def summary_file() -> Path | None:
+    file = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    return Path(file) if file and output.in_github_step() else None

@@ -1,17 +1,12 @@
 """`qgjob logs`: what a job's attempt printed; with --follow, while it prints it."""
 
-import os
-import secrets
-import stat
-import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from qgjob.cli import options, output, settings, verdict, words
+from qgjob.cli.annotations import commands_stopped
 from qgjob.cli.show import one_of
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
@@ -51,7 +46,7 @@ def logs(
         output.answer_json("log", log)
     elif log.log:
         with commands_stopped():
-            output.answer_bytes(log.log.encode()) if raw else output.answer(plain(log.log))
+            output.answer_bytes(log.log.encode()) if raw else output.answer_as_printed(plain(log.log))
     else:
         output.say(f"attempt {log.attempt} of job {log.job_id} printed nothing")
     return Exit.OK
@@ -114,7 +109,7 @@ class Follower:
         self._end = (self._end + text)[-2000:]
         lines, newline, self._line = (self._line + text).rpartition("\n")
         if newline:
-            output.answer_bytes(f"{lines}\n".encode()) if self._raw else output.answer(plain(lines) + "\n")
+            output.answer_bytes(f"{lines}\n".encode()) if self._raw else output.answer_as_printed(plain(lines) + "\n")
 
     def _talk(self, status: str, attempt: int) -> None:
         said = f"job {self._job_id} is {status}" + (f", attempt {attempt}" if status == "running" else "")
@@ -134,25 +129,3 @@ def unseen(whole: str, length: int, end: str) -> str:
 def plain(text: str) -> str:
     """Progress bars redraw their line with a bare carriage return; here each state gets a line of its own."""
     return output.clean(text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
-@contextmanager
-def commands_stopped() -> Generator[None]:
-    """GitHub's runner obeys lines such as `::error::` on a step's output: not while tests speak."""
-    if os.environ.get("GITHUB_ACTIONS") != "true" or is_file():
-        yield
-        return
-    token = secrets.token_hex(16)
-    output.answer(f"::stop-commands::{token}")
-    try:
-        yield
-    finally:
-        output.answer(f"\n::{token}::")
-
-
-def is_file() -> bool:
-    """Whether stdout is redirected into a file, where nobody obeys."""
-    try:
-        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
-    except (OSError, ValueError, AttributeError):
-        return False

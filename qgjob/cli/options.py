@@ -67,6 +67,14 @@ class StatusName(StrEnum):
     cancelled = "cancelled"
 
 
+class DeliveryStatusName(StrEnum):
+    """The `DeliveryStatus` of the API, as typer needs it."""
+
+    pending = "pending"
+    delivered = "delivered"
+    dead = "dead"
+
+
 def examples(*lines: str) -> str:
     """An epilog that typer prints as it is."""
     return "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)

@@ -14,6 +14,8 @@ from qgjob.errors import ClientError
 # control character but newline and tab.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\|(?=\n)|$)|[ -/]*[0-~])")
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# What GitHub's runner reads as commands; it trims lines before it looks.
+COMMANDS = re.compile(r"^\s*::|##\[", re.MULTILINE)
 
 
 def clean(text: str) -> str:
@@ -32,8 +34,25 @@ def said(message: str) -> str:
     return ", ".join(line for line in lines if line.startswith(("Expected", "Received"))) or "".join(lines[:1])
 
 
+def in_github_step() -> bool:
+    """Whether GitHub's runner reads what is written here, and obeys some of it."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def inert(text: str) -> str:
+    """Text in a step's log that the runner takes for no command: neither `::name::` at the start of a line nor
+    `##[name]` anywhere in it."""
+    return COMMANDS.sub(lambda match: " ".join(match[0]), text) if in_github_step() else text
+
+
 def answer(text: str) -> None:
     """One part of the answer, on stdout."""
+    text = inert(text)
+    _write(sys.stdout, text if text.endswith("\n") else text + "\n")
+
+
+def answer_as_printed(text: str) -> None:
+    """What a test printed, unchanged: where the runner was told to obey nothing."""
     _write(sys.stdout, text if text.endswith("\n") else text + "\n")
 
 
@@ -49,12 +68,12 @@ def answer_bytes(data: bytes) -> None:
 
 def answer_json(kind: str, data: Any) -> None:
     """The whole answer as the one JSON document of `--json`."""
-    answer(msgspec.json.encode({"schema": f"qgjob.{kind}/v1", "data": data}).decode())
+    _answer_document({"schema": f"qgjob.{kind}/v1", "data": data})
 
 
 def say(text: str) -> None:
     """Talk: progress, hints, warnings."""
-    _write(sys.stderr, clean(text) + "\n")
+    _write(sys.stderr, inert(clean(text)) + "\n")
 
 
 def say_error(error: ClientError, *, as_json: bool) -> None:
@@ -69,7 +88,7 @@ def say_error(error: ClientError, *, as_json: bool) -> None:
         }
         if error.run_id is not None:
             document["run_id"] = error.run_id
-        answer(msgspec.json.encode({"schema": "qgjob.error/v1", "error": document}).decode())
+        _answer_document({"schema": "qgjob.error/v1", "error": document})
     say(f"error: {error.message}")
     if error.hint is not None:
         say(f"hint: {error.hint}")
@@ -96,6 +115,11 @@ def fields(pairs: Sequence[tuple[str, str | None]]) -> str:
 def is_interactive() -> bool:
     """Whether somebody watches stderr. CI systems often pretend to be terminals."""
     return bool(sys.stderr and sys.stderr.isatty()) and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+
+
+def _answer_document(document: dict[str, Any]) -> None:
+    # The same document, but nothing in it that GitHub's runner takes for a command.
+    _write(sys.stdout, msgspec.json.encode(document).decode().replace("##[", "#\\u0023[") + "\n")
 
 
 def _write(stream: TextIO | None, text: str) -> None:

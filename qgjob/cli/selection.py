@@ -10,7 +10,7 @@ from typing import get_args
 import msgspec
 
 from qgjob.errors import Usage
-from qgjob.models import JobSubmission, Priority, Reset, Selector, Target
+from qgjob.models import MAX_JOBS_PER_RUN, JobSubmission, Priority, Reset, Selector, Target
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 
@@ -59,6 +59,11 @@ def read_list(file: str) -> list[str]:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(f"--tests-from: cannot read {file}: {error}") from error
+    return listed(text)
+
+
+def listed(text: str) -> list[str]:
+    """One entry a line."""
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
@@ -73,7 +78,7 @@ def expand(pattern: str) -> list[str]:
     files = (PurePath(match) for match in found if Path(match).is_file())
     paths = {file.as_posix() for file in files if wanted or "node_modules" not in file.parts}
     if not paths:
-        raise Usage(f"no file matches {pattern!r}", hint=f"globs are looked up in {Path.cwd()}")
+        raise Usage(f"no file matches {pattern!r}", hint=f"globs are looked up in {Path.cwd()}", code="no_tests")
     return sorted(paths)
 
 
@@ -124,3 +129,8 @@ def jobs(
                 job.dedupe = None if flags.dedupe is not None else test.dedupe
                 found.setdefault((path, target, tuple(sorted(selector.items()))), job)
     return list(found.values())
+
+
+def refuse_too_many(jobs: list[JobSubmission]) -> None:
+    if len(jobs) > MAX_JOBS_PER_RUN:
+        raise Usage(f"{len(jobs)} jobs are more than a run takes ({MAX_JOBS_PER_RUN})", hint="submit them in parts")

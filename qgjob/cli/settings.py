@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from qgjob import oidc
+from qgjob import oidc, tracing
 from qgjob.cli import credentials, output, words
 from qgjob.client import Client
 from qgjob.errors import Usage
@@ -76,7 +76,14 @@ def connect(server_url: str | None, org_id: str | None = None) -> Client:
     token = credentials.token_for(url)
     chosen = org_id or os.environ.get("QGJOB_ORG_ID") or None
     exchange = partial(oidc.exchange, url, chosen) if token is None and oidc.is_offered(url) else None
-    return Client(url, token=token, exchange=exchange, retry_for_s=retry_for_s(), say=output.say)
+    return Client(
+        url,
+        token=token,
+        exchange=exchange,
+        retry_for_s=retry_for_s(),
+        say=output.say,
+        traceparent=tracing.of_command(),
+    )
 
 
 def retry_for_s() -> float:

@@ -6,14 +6,14 @@ from typing import Annotated
 import msgspec
 import typer
 
-from qgjob.cli import following, github, junit, options, output, settings, words
+from qgjob.cli import following, junit, options, output, settings, words
 from qgjob.cli import selection as select
 from qgjob.cli.options import OnInterrupt
 from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.settings import Project
 from qgjob.cli.waiting import resume
 from qgjob.errors import Exit, Signalled, Usage
-from qgjob.models import MAX_JOBS_PER_RUN, JobDefaults, Priority, Reset, RunSubmission, RunSubmitted
+from qgjob.models import JobDefaults, Priority, Reset, RunSubmission, RunSubmitted
 
 EPILOG = options.examples(
     "qgjob submit --org-id=qualgent --app-version-id=xyz123 --test=tests/onboarding.spec.js",
@@ -78,9 +78,6 @@ def submit(
     idempotency_key: options.Key = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be submitted; nothing is sent.")] = False,
     allow_empty: Annotated[bool, typer.Option("--allow-empty", help="No test to run is fine: exit 0.")] = False,
-    github_output: Annotated[
-        bool, typer.Option("--github-output", help="Write run-id and conclusion as outputs of a GitHub Actions step.")
-    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     server_url: options.ServerUrl = None,
@@ -104,11 +101,9 @@ def submit(
     how = following.manner(
         timeout=timeout, on_interrupt=on_interrupt, junit_xml=junit_xml, quiet=quiet, as_json=as_json
     )
-    output_file = github.checked(wanted=github_output)
-    if len(jobs) > MAX_JOBS_PER_RUN:
-        raise Usage(f"{len(jobs)} jobs are more than a run takes ({MAX_JOBS_PER_RUN})", hint="submit them in parts")
+    select.refuse_too_many(jobs)
     if not jobs and not allow_empty:
-        raise Usage("no test to submit", hint="--allow-empty makes this a success")
+        raise Usage("no test to submit", hint="--allow-empty makes this a success", code="no_tests")
     if not jobs:
         if how.junit_xml is not None:
             junit.write(how.junit_xml, junit.EMPTY)
@@ -138,19 +133,13 @@ def submit(
     client = settings.connect(server_url, submission.org_id)
     waits = wait or how.junit_xml is not None
     key = idempotency_key or str(uuid.uuid4())
-    with github.outputs(output_file) as outputs:
-        try:
-            run = client.submit_run(submission, key=key)
-        except Signalled:
-            output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
-            raise
-        outputs.submitted(run.run_id)
-        announce(run, waits=waits, as_json=as_json, quiet=quiet)
-        if not waits:
-            return Exit.OK
-        code = following.follow(client, run.run_id, how)
-        outputs.concluded(code)
-        return code
+    try:
+        run = client.submit_run(submission, key=key)
+    except Signalled:
+        output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
+        raise
+    announce(run, waits=waits, as_json=as_json, quiet=quiet)
+    return following.follow(client, run.run_id, how) if waits else Exit.OK
 
 
 def merged(flags: ManifestDefaults, plan: ManifestDefaults, project: Project) -> JobDefaults:

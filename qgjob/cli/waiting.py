@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Protocol
 
 from qgjob.cli.progress import Progress
 from qgjob.cli.verdict import ENDED
@@ -15,6 +16,15 @@ LONG_POLL_S = 25.0  # below the idle limits (30-60 s) of common proxies
 
 def resume(run_id: int | str) -> str:
     return f"qgjob status --run-id={run_id} --watch"
+
+
+class Attendant(Protocol):
+    """Somebody who looks at every change of the run that is waited for, and may have it cancelled."""
+
+    def look(self, run: Run) -> None: ...
+    def patience_s(self) -> float:
+        """When they want to look again at the latest."""
+        ...
 
 
 class Outage:
@@ -39,17 +49,31 @@ class Outage:
         self.failures = 0
 
 
-def until_run_ends(client: Client, run_id: int, *, timeout_s: float, progress: Progress) -> Run:
-    """The finished run. Raises TimedOut; the run itself is never touched."""
+def until_run_ends(
+    client: Client,
+    run_id: int,
+    *,
+    timeout_s: float,
+    progress: Progress,
+    client_timeout_s: int | None = None,
+    attendant: Attendant | None = None,
+) -> Run:
+    """The finished run. Raises TimedOut, or Unavailable where the server was lost until then; the run itself is never
+    touched. With `client_timeout_s` the server cancels it when this client is gone without a word."""
     deadline = time.monotonic() + timeout_s
     outage = Outage(progress)
     run: Run | None = None
     idle = 0
     while (left := deadline - time.monotonic()) > 0:
         wait_s = min(LONG_POLL_S, left, max(1.0, progress.silent_s())) if run else 0.0
+        wait_s = min(wait_s, max(1.0, attendant.patience_s())) if attendant else wait_s
         asked = time.monotonic()
         try:
-            fresh = client.changed_run(run_id, after_seq=run.seq if run else 0, wait_s=wait_s)
+            fresh = client.changed_run(
+                run_id, after_seq=run.seq if run else 0, wait_s=wait_s, client_timeout_s=client_timeout_s
+            )
+            if attendant and fresh.status not in ENDED:
+                attendant.look(fresh)
         except (Refused, Unavailable) as error:
             outage.sit_out(error, at_most_s=left)
             continue
@@ -63,9 +87,15 @@ def until_run_ends(client: Client, run_id: int, *, timeout_s: float, progress: P
         # A run of thousands of jobs changes all the time: news of it are worth having about once a second.
         time.sleep(min(10.0, idle, left) if idle else min(1.0, fresh.total / 1000, left))
         run = fresh
-    unreachable = "; its server cannot be reached" if outage.failures else ""
+    if outage.failures:
+        raise Unavailable(
+            f"the server was lost, and did not come back until the timeout; run {run_id} may go on",
+            hint=f"wait on: {resume(run_id)}",
+            code="server_lost",
+            run_id=run_id,
+        )
     raise TimedOut(
-        f"run {run_id} did not end within the timeout{unreachable}; it goes on",
+        f"run {run_id} did not end within the timeout; it goes on",
         hint=f"wait on: {resume(run_id)} · stop it: qgjob cancel --run-id={run_id}",
         code="timed_out",
         run_id=run_id,

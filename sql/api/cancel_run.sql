@@ -3,7 +3,7 @@
 create or replace function qgjob.cancel_run(p_run_id bigint, p_org_id text default null)
 returns setof qgjob.cancellation language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set lock_timeout = '10s' as $$
 declare
   v_now timestamptz := qgjob.now();
   v_jobs bigint[];

@@ -1,5 +1,5 @@
--- Submit again what did not pass in this run (`failed`: failed or cancelled), or all of it, as a new run. The new jobs
--- name the ones they repeat.
+-- Submit again what did not pass in this run (`failed`: failed, cancelled, or left to another run when this one was
+-- cancelled), or all of it, as a new run. The new jobs name the ones they repeat.
 create or replace function qgjob.retry_run(
   p_run_id bigint, p_only text default 'failed', p_idempotency_key text default null, p_org_id text default null
 ) returns qgjob.submitted language plpgsql volatile as $$
@@ -16,7 +16,7 @@ begin
   end if;
   v_jobs := array(
     select job_id from qgjob.run_job join qgjob.job using (job_id)
-    where run_job.run_id = p_run_id and (p_only = 'all' or job.status in ('failed', 'cancelled'))
+    where run_job.run_id = p_run_id and (p_only = 'all' or run_job.abandoned or job.status in ('failed', 'cancelled'))
     order by job_id);
   if cardinality(v_jobs) = 0 then
     raise exception using errcode = 'QJ409', constraint = 'something_failed',

@@ -3,17 +3,21 @@
 -- was the first time.
 --
 -- Order of locks: the run (its own), groups by id (key share), jobs by (group, test_path), lanes, groups (to raise their
--- heads). Two submissions of the same jobs therefore wait for each other and never deadlock.
+-- heads), the organisation's count. Two submissions of the same jobs therefore wait for each other and never deadlock.
+--   p_traceparent   W3C trace context that the workers continue
+drop function if exists qgjob.submit_run(text, text, jsonb, jsonb, jsonb, text);
 create or replace function qgjob.submit_run(
   p_org_id text, p_app_version_id text, p_jobs jsonb, p_defaults jsonb default '{}', p_labels jsonb default '{}',
-  p_idempotency_key text default null
+  p_idempotency_key text default null, p_traceparent text default null
 ) returns qgjob.submitted language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set lock_timeout = '10s' as $$
 declare
   v_now timestamptz := qgjob.now();
   v_hash bytea := sha256(convert_to(jsonb_build_array(p_app_version_id, p_jobs, p_defaults, p_labels)::text, 'utf8'));
   v_requests qgjob.job_request[] := array(select request from qgjob.read_jobs(p_jobs, p_defaults) as request);
+  v_org qgjob.org;
+  v_grouped_by jsonb := '{}';
   v_run qgjob.run;
   v_wanted qgjob.wanted_job[];
   v_created bigint[] := '{}';
@@ -23,27 +27,30 @@ begin
   perform qgjob.require_name('org_id', p_org_id);
   perform qgjob.require_org(p_org_id);
   perform qgjob.require_name('app_version_id', p_app_version_id);
-  if jsonb_typeof(p_labels) is distinct from 'object'
-      or jsonb_path_exists(p_labels, 'strict $.* ? (@.type() != "string")') then
-    raise exception using errcode = 'QJ422', constraint = 'labels_are_strings', column = 'labels',
-      message = 'The labels of a run are an object of strings.';
-  elsif length(p_idempotency_key) not between 1 and 255 then
+  perform qgjob.check_labels(p_labels, 'run');
+  if length(p_idempotency_key) not between 1 and 255 then
     raise exception using errcode = 'QJ422', constraint = 'idempotency_key_is_short', column = 'idempotency_key',
       message = 'An idempotency key has 1 to 255 characters.';
+  end if;
+  select * into v_org from qgjob.org where org_id = p_org_id;
+  if v_org.group_by <> '{}' then
+    v_grouped_by := qgjob.grouped_by(v_org.group_by, p_labels);
   end if;
   if exists (
     select from (select distinct target, selector, reset from unnest(v_requests)) as wanted
     where not exists (
       select from qgjob.job_group
       where org_id = p_org_id and app_version_id = p_app_version_id and job_group.target = wanted.target
-        and job_group.selector = wanted.selector and job_group.reset = wanted.reset)
+        and job_group.selector = wanted.selector and job_group.reset = wanted.reset
+        and job_group.grouped_by = v_grouped_by)
   ) then
-    perform qgjob.make_groups(p_org_id, p_app_version_id, v_requests);
+    perform qgjob.make_groups(p_org_id, p_app_version_id, v_requests, v_grouped_by);
   end if;
 
-  insert into qgjob.run (org_id, app_version_id, idempotency_key, request_hash, labels, total, remaining, created_at)
+  insert into qgjob.run (org_id, app_version_id, idempotency_key, request_hash, labels, total, remaining, created_at,
+    traceparent)
   values (p_org_id, p_app_version_id, p_idempotency_key, v_hash, p_labels,
-    cardinality(v_requests), cardinality(v_requests), v_now)
+    cardinality(v_requests), cardinality(v_requests), v_now, p_traceparent)
   on conflict on constraint idempotency_key_is_used_once do nothing
   returning * into v_run;
   if v_run.run_id is null then
@@ -67,7 +74,7 @@ begin
           test_path, target, selector, reset, priority, retries, timeout_s, dedupe, ordinal)
       join qgjob.job_group on job_group.org_id = p_org_id and job_group.app_version_id = p_app_version_id
         and job_group.target = request.target and job_group.selector = request.selector
-        and job_group.reset = request.reset
+        and job_group.reset = request.reset and job_group.grouped_by = v_grouped_by
       join usual on usual.target = request.target
       left join qgjob.test_timing as known on known.org_id = p_org_id and known.target = request.target
         and known.platform = coalesce(request.selector ->> 'platform', '') and known.test_path = request.test_path
@@ -76,6 +83,9 @@ begin
       order by min(request.ordinal)
     ) as wanted
   );
+  if v_org.max_pending_jobs is not null then
+    perform qgjob.check_quota(p_org_id, v_org.max_pending_jobs, v_wanted);
+  end if;
   loop
     with created as (
       insert into qgjob.job (job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
@@ -132,6 +142,9 @@ begin
   perform qgjob.emit('run.submitted', jsonb_build_object('org_id', p_org_id, 'run_id', v_run.run_id,
     'app_version_id', p_app_version_id, 'jobs', cardinality(v_created || v_joined)));
   perform qgjob.wake_devices(array(select distinct target from unnest(v_requests)));
+  if v_org.max_pending_jobs is not null and v_created <> '{}' then
+    perform qgjob.count_submitted(p_org_id, v_org.max_pending_jobs, cardinality(v_created));
+  end if;
   return (v_run.run_id, cardinality(v_created || v_joined), cardinality(v_joined), false,
     array(select id from unnest(v_created || v_joined) as id order by id))::qgjob.submitted;
 end $$;

@@ -94,6 +94,9 @@ begin
   select coalesce(array_agg(job_id), '{}') into v_final from ended where finished_at is not null;
 
   perform qgjob.settle_runs(v_final);
+  if p_reason = 'expired' then
+    perform nextval('qgjob.count_expired') from unnest(v_batches);
+  end if;
   perform qgjob.charge_lanes(v_batches);
   perform from qgjob.job_group
   where group_id in (select group_id from qgjob.batch where batch_id = any (v_batches))

@@ -1,6 +1,8 @@
 -- The groups of these jobs, with the organisation, build and lanes that they belong to, as far as they are not there yet.
-create or replace function qgjob.make_groups(p_org_id text, p_app_version_id text, p_requests qgjob.job_request[])
-returns void language plpgsql volatile as $$
+drop function if exists qgjob.make_groups(text, text, qgjob.job_request[]);
+create or replace function qgjob.make_groups(
+  p_org_id text, p_app_version_id text, p_requests qgjob.job_request[], p_grouped_by jsonb
+) returns void language plpgsql volatile as $$
 declare
   v_now timestamptz := qgjob.now();
 begin
@@ -10,8 +12,8 @@ begin
   insert into qgjob.lane (org_id, target, selector)
   select distinct p_org_id, target, selector from unnest(p_requests) order by target, selector
   on conflict on constraint lane_is_unique do nothing;
-  insert into qgjob.job_group (org_id, app_version_id, lane_id, target, selector, reset, build, created_at)
-  select p_org_id, p_app_version_id, lane_id, target, selector, reset,
+  insert into qgjob.job_group (org_id, app_version_id, lane_id, target, selector, reset, grouped_by, build, created_at)
+  select p_org_id, p_app_version_id, lane_id, target, selector, reset, p_grouped_by,
     qgjob.build_identity(p_org_id, p_app_version_id, selector ->> 'platform'), v_now
   from (select distinct target, selector, reset from unnest(p_requests)) as wanted
   join qgjob.lane using (target, selector)

@@ -6,7 +6,7 @@ create or replace view reporting.job_groups with (security_invoker = true) as
     (count(*) filter (where job.status = 'queued'))::integer as queued,
     (count(*) filter (where job.status = 'running'))::integer as running,
     (count(distinct job.batch_id))::integer as devices,
-    min(job.created_at) as oldest_at
+    min(job.created_at) as oldest_at, job_group.grouped_by
   from qgjob.job_group
   join qgjob.job using (group_id)
   where job.finished_at is null

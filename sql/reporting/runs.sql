@@ -1,5 +1,6 @@
 -- Every run: its jobs by status, and what grouping saved. `installs` were made for batches that served it;
 -- `saved_s` is what installing for each of its attempts would have cost more. `seq` grows with every change of a job.
+-- `lost_client`: it was cancelled because the client that waited for it was not heard of any more.
 create or replace view reporting.runs with (security_invoker = true) as
   select run.run_id, run.org_id, run.app_version_id,
     case
@@ -10,7 +11,8 @@ create or replace view reporting.runs with (security_invoker = true) as
     jobs.seq, run.total, jobs.pending, jobs.queued, jobs.running, jobs.completed, jobs.failed, jobs.cancelled,
     jobs.infrastructure, jobs.flaky, work.attempts, work.installs, work.install_s,
     greatest(0, work.attempts - work.installs) * coalesce(work.install_s / nullif(work.installs, 0), 0) as saved_s,
-    run.labels, run.created_at, run.finished_at
+    run.labels, run.created_at, run.finished_at,
+    coalesce(run.client_until < run.cancelled_at, false) as lost_client
   from qgjob.run
   join lateral (
     select sum(job.version) + count(*) filter (where run_job.abandoned) as seq,

@@ -90,6 +90,7 @@ begin
     return;
   end if;
 
+  perform qgjob.count_attempts(p_lease, cardinality(v_ended));
   insert into qgjob.attempt (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, started_at,
     ended_at, files, reset_s, upload_s, video_offset_s)
   select job.job_id, job.attempts + 1, job.org_id, p_lease, (ended.result).status, (ended.result).failure_kind,

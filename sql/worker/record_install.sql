@@ -18,6 +18,7 @@ begin
   end if;
   select * into v_group from qgjob.job_group where group_id = v_batch.group_id;
   update qgjob.batch set installed_at = v_now where batch_id = p_lease;
+  perform nextval('qgjob.count_installs');
   update qgjob.device set installed_build = coalesce(v_batch.build, v_group.build), installed_at = v_now
   where device_id = v_batch.device_id;
   if not qgjob.is_wiped(v_group.target) then

@@ -10,11 +10,7 @@ declare
   v_device qgjob.device;
   v_new boolean;
 begin
-  if jsonb_typeof(p_labels) is distinct from 'object'
-      or jsonb_path_exists(p_labels, 'strict $.* ? (@.type() != "string")') then
-    raise exception using errcode = 'QJ422', constraint = 'labels_are_strings', column = 'labels',
-      message = 'The labels of a device are an object of strings.';
-  end if;
+  perform qgjob.check_labels(p_labels, 'device');
   if p_name is null or length(p_name) not between 1 and 128 then
     raise exception using errcode = 'QJ422', constraint = 'device_name_is_short', column = 'name',
       message = 'The name of a device has 1 to 128 characters.';

@@ -1,18 +1,22 @@
 // An Appium driver that plays UiAutomator2: sessions, an app that is installed, cleared, started and tapped through, and
-// faults that a test switches on. What AppWright 0.1 and the qgjob worker call is here, and nothing else.
+// faults that a test switches on. What AppWright 0.1 and the qgjob worker call is here, and nothing else. Its phones are
+// those that adb lists, as for the real one: ../fake_device keeps what is installed, what runs, and what the app stores.
 //
-// In APPIUM_HOME/stand-in it keeps events.ndjson (append-only: what happened to which phone), UDID.json (what is on that
-// phone), and reads faults.json: [{"when": COMMAND, "do": refuse|die|gone|exit|hang|slow, "text": …}].
+// In APPIUM_HOME/stand-in it keeps events.ndjson (append-only: what happened in which session), and reads faults.json:
+// [{"when": COMMAND, "do": refuse|die|gone|exit|hang|slow, "text": …}].
 'use strict';
 
+const { execFile } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { promisify } = require('node:util');
 const { BaseDriver, errors } = require('appium/driver');
 const { DOMImplementation, XMLSerializer } = require('@xmldom/xmldom');
 const xpath = require('xpath');
 const shop = require('./shop.cjs');
 
 const FOLDER = path.join(process.env.APPIUM_HOME, 'stand-in');
+const ADB = path.join(process.env.ANDROID_HOME, 'platform-tools', 'adb');
 const PNG =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==';
 const KEY = 'element-6066-11e4-a52e-4f735466cecf';
@@ -21,6 +25,8 @@ const COMMANDS = [
   ...['getPageSource', 'getScreenshot', 'getWindowRect'],
 ];
 const ATTRIBUTES = { text: 'text', textContains: 'text', resourceId: 'resource-id', resourceIdMatches: 'resource-id' };
+
+const run = promisify(execFile);
 
 class StandInDriver extends BaseDriver {
   locatorStrategies = ['xpath', '-android uiautomator'];
@@ -49,19 +55,27 @@ class StandInDriver extends BaseDriver {
 
   async createSession(...capabilities) {
     const [id, granted] = await super.createSession(...capabilities);
-    this.udid = granted.udid ?? 'emulator-5554';
-    this.app = undefined;
+    this.udid = granted.udid ?? (await anyPhone());
     this.elements = [];
     this.note('session');
-    const { app, appPackage } = granted;
-    if (granted.fullReset && this.phone().installed[appPackage]) await this.remove(appPackage);
-    if (app && !this.phone().installed[appPackage]) await this.install(app, appPackage);
-    if (granted.autoLaunch !== false && appPackage) await this.activate(appPackage);
+    try {
+      if (granted.app) granted.appPackage ??= packageOf(granted.app);
+      this.appId = granted.appPackage;
+      this.wiped = granted.fullReset;
+      const there = this.appId && (await this.isInstalled(this.appId));
+      if (granted.fullReset && there) await this.remove(this.appId);
+      if (granted.app && (granted.fullReset || !there)) await this.install(granted.app);
+      if (granted.autoLaunch !== false && this.appId) await this.activate(this.appId);
+    } catch (error) {
+      await super.deleteSession(id);
+      throw new errors.SessionNotCreatedError(error.message);
+    }
     return [id, granted];
   }
 
   async deleteSession(...of) {
     this.note('quit');
+    if (this.wiped) await this.remove(this.appId).catch(() => {});
     await super.deleteSession(...of);
   }
 
@@ -71,51 +85,52 @@ class StandInDriver extends BaseDriver {
 
   // Apps.
 
-  async install(from, as) {
-    const appId = as ?? path.basename(from, '.apk');
-    this.change((phone) => (phone.installed[appId] = {}));
-    this.note('install', { appId });
+  async install(from) {
+    await this.adb('install', '-g', from);
   }
 
   async remove(appId) {
-    this.app = undefined;
-    this.change((phone) => delete phone.installed[appId]);
-    this.note('remove', { appId });
+    await this.adb('uninstall', appId);
     return true;
   }
 
   async isInstalled(appId) {
-    return appId in this.phone().installed;
+    return (await this.shell(`pm path ${appId} || true`)).startsWith('package:');
   }
 
   async clear(appId) {
-    this.require(appId);
-    this.app = undefined;
-    this.change((phone) => (phone.installed[appId] = {}));
-    this.note('clear', { appId });
+    await this.shell(`pm clear ${appId}`);
   }
 
   async terminate(appId) {
-    const ran = this.app?.id === appId;
-    if (ran) this.app = undefined;
-    this.note('terminate', { appId });
-    return ran;
+    await this.shell(`am force-stop ${appId}`);
+    return true;
   }
 
   async activate(appId) {
-    this.require(appId);
-    if (this.app?.id !== appId) this.app = { id: appId, ...shop.start(this.phone().installed[appId]) };
-    this.note('front', { appId });
+    this.appId = appId;
+    await this.shell(`am start ${appId}`);
   }
 
-  require(appId) {
-    if (!(appId in this.phone().installed)) throw new errors.UnknownError(`Unable to find package: ${appId}`);
+  // The screen: none while the app does not run.
+
+  async app() {
+    const [running, data] = (await this.shell(`cd app/${this.appId} && cat running && echo && cat data || true`)).split('\n');
+    if (!running) return undefined;
+    return { ...shop.start(JSON.parse(data || '{}')), ...JSON.parse(running) };
   }
 
-  // The screen.
+  async keep({ data, ...running }) {
+    const files = Object.entries({ data, running }).map(([name, value]) => {
+      const text = Buffer.from(JSON.stringify(value)).toString('base64');
+      return `echo ${text} | base64 -d > app/${this.appId}/${name}`;
+    });
+    await this.shell(files.join(' && '));
+  }
 
   async findElOrEls(strategy, selector, many) {
-    const found = xpath.select(strategy === 'xpath' ? selector : this.toXPath(selector), this.screen().document);
+    const { document } = await this.screen();
+    const found = xpath.select(strategy === 'xpath' ? selector : this.toXPath(selector), document);
     const elements = found.map((node) => ({ [KEY]: `${this.elements.push(Number(node.getAttribute('index'))) - 1}` }));
     if (many) return elements;
     if (!elements.length) throw new errors.NoSuchElementError();
@@ -131,26 +146,28 @@ class StandInDriver extends BaseDriver {
   }
 
   async click(element) {
-    this.at(element).tap?.();
-    this.change((phone) => (phone.installed[this.app.id] = this.app.data));
+    const { app, shown } = await this.at(element);
+    if (!shown.tap) return;
+    shown.tap();
+    await this.keep(app);
   }
 
   async setValue(value, element) {
-    this.at(element);
-    this.app.typed = [value].flat().join('');
+    const { app } = await this.at(element);
+    await this.keep({ ...app, typed: [value].flat().join('') });
   }
 
   async getText(element) {
-    return this.at(element).words;
+    return (await this.at(element)).shown.words;
   }
 
   async elementDisplayed(element) {
-    this.at(element);
+    await this.at(element);
     return true;
   }
 
   async getPageSource() {
-    return new XMLSerializer().serializeToString(this.screen().document);
+    return new XMLSerializer().serializeToString((await this.screen()).document);
   }
 
   async getScreenshot() {
@@ -159,43 +176,48 @@ class StandInDriver extends BaseDriver {
   }
 
   async getWindowRect() {
+    await this.shell('true');
     return { x: 0, y: 0, width: 1080, height: 2400 };
   }
 
-  at(element) {
-    const shown = this.screen().shown[this.elements[element]];
+  async at(element) {
+    const { app, all } = await this.screen();
+    const shown = all[this.elements[element]];
     if (!shown) throw new errors.StaleElementReferenceError();
-    return shown;
+    return { app, shown };
   }
 
-  screen() {
+  async screen() {
     const document = new DOMImplementation().createDocument(null, 'hierarchy', null);
-    const shown = this.app ? shop.show(this.app) : [];
-    shown.forEach(({ kind, words, id }, index) => {
+    const app = await this.app();
+    const all = app ? shop.show(app) : [];
+    all.forEach(({ kind, words, id }, index) => {
       const node = document.createElement(kind);
       node.setAttribute('index', `${index}`);
       node.setAttribute('text', words ?? '');
       node.setAttribute('resource-id', id ?? '');
       document.documentElement.appendChild(node);
     });
-    return { document, shown };
+    return { app, all, document };
   }
 
   // The phone, and what happens to it.
 
-  phone() {
-    try {
-      return JSON.parse(fs.readFileSync(path.join(FOLDER, `${this.udid}.json`)));
-    } catch {
-      return { installed: {} };
-    }
+  async shell(line) {
+    return await this.adb('shell', line);
   }
 
-  change(how) {
-    const phone = this.phone();
-    how(phone);
-    fs.mkdirSync(FOLDER, { recursive: true });
-    fs.writeFileSync(path.join(FOLDER, `${this.udid}.json`), JSON.stringify(phone));
+  async adb(...words) {
+    try {
+      return (await run(ADB, ['-s', this.udid, ...words], { timeout: 30_000 })).stdout;
+    } catch (error) {
+      const said = `${error.stdout ?? ''}${error.stderr ?? error.message}`.trim();
+      // The real one reaches a phone through a port that adb forwards, and that is gone with the phone.
+      if (/device .*not found|device offline|^error: closed/.test(said)) {
+        throw new errors.UnknownError(`Could not proxy command to the remote server. Original error: ${said}`);
+      }
+      throw new errors.UnknownError(`adb ${words[0]}: ${said}`);
+    }
   }
 
   note(event, more) {
@@ -232,6 +254,17 @@ class StandInDriver extends BaseDriver {
         return await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
+}
+
+async function anyPhone() {
+  const { stdout } = await run(ADB, ['devices']);
+  const serial = /^(\S+)\tdevice$/m.exec(stdout)?.[1];
+  if (!serial) throw new errors.SessionNotCreatedError('Could not find a connected Android device');
+  return serial;
+}
+
+function packageOf(apk) {
+  return /package=([\w.]+)/.exec(fs.readFileSync(apk, 'latin1'))?.[1];
 }
 
 module.exports = { StandInDriver, default: StandInDriver };

@@ -65,6 +65,7 @@ def install(*words):
     (folder(package) / "base.apk").write_bytes(b"?" + content if STATE["corrupts_installs"] else content)
     if "-g" in flags:
         (folder(package) / "granted").write_text(" ".join(RUNTIME_PERMISSIONS))
+    stop(package)
     note(f"install {package} {' '.join(sorted(set(flags) - {'-S'}))}")
     print("Success")
 
@@ -92,7 +93,9 @@ def pm(verb, *words):
         if not folder(words[0]).exists():
             print("Failed")
             sys.exit(1)
-        (folder(words[0]) / "granted").unlink(missing_ok=True)
+        stop(words[0])
+        for name in ("granted", "data"):
+            (folder(words[0]) / name).unlink(missing_ok=True)
         note(f"clear {words[0]}")
         print("Success")
     elif verb == "grant":
@@ -108,8 +111,20 @@ def cmd(service, *words):
     pm(*words)
 
 
+def stop(package):
+    (folder(package) / "running").unlink(missing_ok=True)
+
+
 def am(verb, package):
+    """An app that runs has a file `running`, and what it keeps is in `data`: both are the driver's, see
+    ../appium-driver."""
     note(f"{verb} {package}")
+    if verb == "force-stop":
+        stop(package)
+    elif not folder(package).exists():
+        sys.exit(f"Error: Activity not started, unable to resolve Intent {{ pkg={package} }}")
+    elif not (folder(package) / "running").exists():
+        (folder(package) / "running").write_text("{}")
 
 
 def dumpsys(service, package=None):

@@ -82,6 +82,11 @@ class Backend(Protocol):
         """What `batch.reset` asks for between two jobs."""
         ...
 
+    def require_sessions(self) -> None:
+        """Raises ConfigError where no session can be opened, so that a worker whose executor needs them says so when
+        it starts."""
+        ...
+
     async def open_session(self, batch: Batch) -> Session:
         """A WebDriver session on the batch's device, with the installed build in it."""
         ...
@@ -124,7 +129,8 @@ class Recorder(Protocol):
 
 
 class Options(Struct, frozen=True):
-    """What `python -m worker` hands to the backend it starts. `name`, `devices` and `labels` are its own flags."""
+    """What `python -m worker` hands to the backend it starts. `name`, `devices`, `labels` and `project` are its own
+    flags."""
 
     name: str
     target: Target
@@ -132,6 +138,7 @@ class Options(Struct, frozen=True):
     labels: dict[str, str] = field(default_factory=dict[str, str])
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     ledger: Ledger | None = None
+    project: Path = Path()
 
     def settings_as(self, shape: type[Settings]) -> Settings:
         """Raises ConfigError."""

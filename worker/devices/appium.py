@@ -76,7 +76,7 @@ class AppiumServers:
     def __init__(self, command: list[str]) -> None:
         self._command = command
         self._servers: dict[str, _Server] = {}
-        self._folder = Path(tempfile.mkdtemp(prefix="qgjob-appium-"))
+        self._folder: Path | None = None
 
     async def open_session(self, device: str, capabilities: dict[str, Any], app_id: str | None) -> Session:
         """One on the device's server, which is started if it does not run or no longer answers. Raises PrepareError."""
@@ -107,7 +107,9 @@ class AppiumServers:
     async def close(self) -> None:
         """End them all."""
         await asyncio.gather(*(self._drop(device) for device in list(self._servers)))
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     async def _ready(self, device: str) -> "_Server":
         server = self._servers.get(device)
@@ -116,6 +118,7 @@ class AppiumServers:
         if server:
             log.warning("%s: Appium does not answer any more, starting another", device)
             await self._drop(device)
+        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="qgjob-appium-"))
         while True:
             server = self._servers[device] = _Server(self._command, self._folder)
             try:

@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from worker.batch import Batch, File, PrepareError
+from worker.config import ConfigError
 from worker.devices import DeviceSpec, Options, Session
 
 
@@ -35,6 +36,9 @@ class NamedDevices:
 
     async def reset(self, batch: Batch) -> None:
         pass
+
+    def require_sessions(self) -> None:
+        raise ConfigError("backend none has no devices to open a session on; name another with --backend")
 
     async def open_session(self, batch: Batch) -> Session:
         raise PrepareError("Backend none has no devices to open a session on.", "config")

@@ -58,7 +58,9 @@ class AppWrightExecutor:
             self._as_is = "The worker was told not to attach"
         elif missing := appwright_project.missing_names(project, self._runner.node):
             self._as_is = f"AppWright {version} lacks what attaching needs ({', '.join(missing)})"
-        if self._as_is:
+        if self._as_is is None:
+            options.backend.require_sessions()
+        else:
             self._as_is += ", so AppWright opens a session and installs the build for every test."
             log.warning("appwright: %s", self._as_is)
 
@@ -105,6 +107,7 @@ class AppWrightExecutor:
         place: Place = prepared.handle
         if place.attachment:
             await place.attachment.close()
+            failed = failed or place.attachment.lost is not None
             prepared.video_url = await self._backend.close_session(place.attachment.session, failed=failed)
         shutil.rmtree(place.folder, ignore_errors=True)
 

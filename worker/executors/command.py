@@ -5,7 +5,8 @@ reset   = [["adb", "shell", "input", "keyevent", "HOME"]]            before each
 run     = ["python", "-m", "pytest", "{spec}", "--junit-xml={result}"]
 cleanup = [["adb", "shell", "svc", "power", "stayon", "false"]]      after the batch
 
-The backend says which device is meant: for adb by ANDROID_SERIAL.
+The backend resets the app before each spec, as the job asks, and says which device is meant: for adb by ANDROID_SERIAL,
+which is also the field {serial}.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from worker.batch import Batch, BatchJob, PrepareError
 from worker.config import ConfigError
@@ -40,7 +42,7 @@ from worker.executors.printed import Bounded, inert, last_words
 logger = logging.getLogger(__name__)
 
 Argv = list[str]
-_OF_BATCH = frozenset({"device", "app_version", "org", "target"})
+_OF_BATCH = frozenset({"device", "serial", "app_version", "org", "target"})
 _OF_JOB = _OF_BATCH | {"spec", "attempt"}
 _CLEANUP_S = 60.0  # for one command: cleanup must come to an end whatever the tool does
 
@@ -94,7 +96,7 @@ class CommandExecutor:
             raise ConfigError("command: result = 'junit' and {result} in run need each other")
 
     async def prepare(self, batch: Batch) -> Prepared:
-        values = _values(batch)
+        values = self._values(batch)
         for name, value in values.items():
             # A value that is an argument of its own must not become an option of the tool.
             if value.startswith("-") or "\0" in value:
@@ -133,8 +135,14 @@ class CommandExecutor:
         except specs.SpecError as error:
             yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)))
             return
+        await self._backend.reset(prepared.batch)  # what it raises ends the batch, and is no verdict on the job
+        reset_s = time.monotonic() - since
         result: Path = prepared.handle / f"{job.job_id}-{time.monotonic_ns()}.xml"  # never an earlier one
-        values = _values(prepared.batch) | {"spec": job.test_path, "attempt": str(job.attempt), "result": str(result)}
+        values = self._values(prepared.batch) | {
+            "spec": job.test_path,
+            "attempt": str(job.attempt),
+            "result": str(result),
+        }
         env = self._environment(prepared.batch, [job])
         printed, outcome, broken = Bounded(), _Outcome(), None
         for template in [*self._settings.reset, self._settings.run]:
@@ -155,7 +163,7 @@ class CommandExecutor:
         if broken:
             yield Finished(job.job_id, "failed", duration_s, "infrastructure", broken)
         else:
-            yield self._verdict(job, outcome, result, duration_s)
+            yield replace(self._verdict(job, outcome, result, duration_s), reset_s=reset_s)
 
     def _check(self, where: str, commands: Sequence[Argv], allowed: frozenset[str]) -> None:
         for command in commands:
@@ -168,10 +176,19 @@ class CommandExecutor:
     def _environment(self, batch: Batch, jobs: Sequence[BatchJob]) -> dict[str, str]:
         return processes.environment(batch, jobs, self._settings.env) | self._backend.environment(batch)
 
+    def _values(self, batch: Batch) -> dict[str, str]:
+        return {
+            "device": batch.device,
+            "serial": self._backend.environment(batch).get("ANDROID_SERIAL", batch.device),
+            "app_version": batch.app_version_id,
+            "org": batch.org_id,
+            "target": batch.target,
+        }
+
     async def _to_its_end(self, template: Argv, batch: Batch) -> _Outcome:
         outcome = _Outcome()
         env = self._environment(batch, ())
-        async for _ in self._output(argv.fill(template, _values(batch)), env, outcome):
+        async for _ in self._output(argv.fill(template, self._values(batch)), env, outcome):
             pass
         return outcome
 
@@ -215,12 +232,3 @@ class CommandExecutor:
             return Finished(job.job_id, "completed", duration_s, tests=report.tests)
         message = report.message or f"no test failed, but {outcome.said()}"
         return Finished(job.job_id, "failed", duration_s, "test", message, report.tests)
-
-
-def _values(batch: Batch) -> dict[str, str]:
-    return {
-        "device": batch.device,
-        "app_version": batch.app_version_id,
-        "org": batch.org_id,
-        "target": batch.target,
-    }

@@ -62,4 +62,6 @@ def _test(case: ET.Element) -> dict[str, Any]:
         duration_s = max(0.0, float(case.get("time") or 0))
     except ValueError:
         duration_s = 0.0
-    return {"title": inert(title, _MAX_TITLE), "status": status, "duration_s": duration_s, "message": message}
+    test = {"title": inert(title, _MAX_TITLE), "status": status, "duration_s": duration_s, "message": message}
+    line = case.get("line", "")
+    return test | ({"line": int(line)} if line.isascii() and line.isdigit() and len(line) < 10 else {})

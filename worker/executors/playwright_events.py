@@ -24,13 +24,15 @@ class Output(Struct, tag_field="event", tag="output"):
 
 
 class Test(Struct):
-    """`status` is what happened; `outcome` is how Playwright judges it: expected, unexpected, flaky or skipped."""
+    """`status` is what happened; `outcome` is how Playwright judges it: expected, unexpected, flaky or skipped. `line`:
+    in the spec file, of the failure, else of the test."""
 
     title: str
     status: str
     outcome: str
     duration_s: float
     message: str | None
+    line: int | None = None
 
 
 class Attachment(Struct):
@@ -41,7 +43,7 @@ class Attachment(Struct):
     path: str
 
 
-class TestEnd(Test, tag_field="event", tag="test-end"):
+class TestEnd(Test, tag_field="event", tag="test-end", kw_only=True):
     """`reset_s`: what resetting the app took before it, where the worker did that."""
 
     file: str

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.batch import BatchJob, File
-from worker.executors import Event, Finished, Log, Started
+from worker.executors import Event, Finished, Log, Started, own_files
 from worker.executors import playwright_events as ev
-from worker.executors.attachments import keep
 from worker.executors.printed import inert
 
 _TITLE = 300
@@ -64,7 +63,7 @@ class Verdicts:
             case ev.TestEnd(file=path):
                 if path in self._started:
                     self._reset_s[path] = self._reset_s.get(path, 0.0) + event.reset_s
-                    left_out = keep(event.attachments, self._place, self._files.setdefault(path, []))
+                    left_out = own_files.add(event.attachments, self._place, self._files.setdefault(path, []))
                     yield Log(self._jobs[path].job_id, _line(event) + "".join(f"{line}\n" for line in left_out))
             case ev.FileEnd(file=path):
                 if path not in self._jobs:
@@ -150,6 +149,7 @@ def _test(test: ev.Test) -> dict[str, Any]:
         "status": _status(test),
         "duration_s": test.duration_s,
         "message": inert(message) if message else None,
+        "line": test.line,
     }
 
 

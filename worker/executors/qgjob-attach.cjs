@@ -50,6 +50,8 @@ async function missing(project) {
   ].flatMap(([name, there]) => (there ? [] : [name]));
 }
 
+const base64 = (text) => Buffer.from(text).toString('base64');
+
 function attach(project, session) {
   const { providers, Device, globalSetup, test, webdriver } = internals(project);
   const url = new URL(session.url);
@@ -58,7 +60,8 @@ function attach(project, session) {
     hostname: url.hostname,
     port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
     path: url.pathname,
-    ...(session.user ? { user: session.user, key: session.key } : {}),
+    // webdriver's own `user` and `key` go with the request for a new session only.
+    ...(session.user ? { headers: { Authorization: `Basic ${base64(`${session.user}:${session.key}`)}` } } : {}),
   };
 
   // It would upload the build, or look for an emulator and a JDK.

@@ -115,7 +115,14 @@ class QgjobReporter {
       outcome: test.outcome(),
       duration_s: Math.max(0, result.duration) / 1000,
       message,
+      line: this.line(test, error),
     };
+  }
+
+  // Of the failure where it is in the spec itself, else of the test.
+  line(test, error) {
+    const at = error && error.location;
+    return at && at.file === test.location.file ? at.line : test.location.line;
   }
 
   attachments(result) {

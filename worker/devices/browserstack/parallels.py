@@ -91,6 +91,9 @@ class BrowserStackParallels:
     async def install(self, batch: Batch) -> None:
         await self._uploads.url_of(_artifact_of(batch))
 
+    def require_sessions(self) -> None:
+        """They are all that there is."""
+
     async def open_session(self, batch: Batch) -> Session:
         artifact = _artifact_of(batch)
         await self._end_left_over(batch.device)

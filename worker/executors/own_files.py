@@ -1,5 +1,5 @@
-"""Which of the files that tests leave are kept with their job: what lies in the folder of the run, and not too much of
-it, for specs are code of tenants."""
+"""Which of the files that a test names are its own: specs are code of tenants, and could name any file of the machine.
+How many are kept with an attempt, and how large, is the worker's affair: see worker/attachments.py."""
 
 import mimetypes
 from collections.abc import Sequence
@@ -9,30 +9,26 @@ from worker.batch import File
 from worker.executors.playwright_events import Attachment
 from worker.executors.printed import inert
 
-_FILES = 20  # per job
-_BYTES = 32 * 1024 * 1024  # each
 _NAME = 100
 
 
-def keep(attachments: Sequence[Attachment], place: Path, kept: list[File]) -> list[str]:
-    """Add to `kept` what lies in `place` and has room; in words, what is left out."""
+def add(attachments: Sequence[Attachment], place: Path, files: list[File]) -> list[str]:
+    """Add to `files` what lies in `place`, each under a name of its own; in words, what does not."""
     left_out: list[str] = []
+    taken = {file.name for file in files}
     for attachment in attachments:
         name = inert(attachment.name, _NAME).replace("/", "_").strip() or "attachment"
         try:
             path = Path(attachment.path).resolve(strict=True)
-            size = path.stat().st_size
         except (OSError, RuntimeError, ValueError):
             continue  # Playwright has removed it: it keeps those of failures only, if told so
         if not path.is_relative_to(place.resolve()) or not path.is_file():
             left_out.append(f"left out: {name}: not a file of this test run")
-        elif size > _BYTES:
-            left_out.append(f"left out: {name}: {size / 2**20:.0f} MiB, more than {_BYTES / 2**20:.0f}")
-        elif len(kept) >= _FILES:
-            left_out.append(f"left out: {name}: more than {_FILES} files")
-        else:
-            content_type = inert(attachment.content_type, _NAME) or "application/octet-stream"
-            kept.append(File(_unique(name, content_type, path, {file.name for file in kept}), content_type, path))
+            continue
+        content_type = inert(attachment.content_type, _NAME) or "application/octet-stream"
+        name = _unique(name, content_type, path, taken)
+        taken.add(name)
+        files.append(File(name, content_type, path))
     return left_out
 
 

@@ -1,0 +1,89 @@
+"""Around every request: its id, a log line, its share of the metrics, and its span where traces are wanted."""
+
+import logging
+import re
+import time
+from secrets import token_hex
+from typing import Any
+
+from litestar.types import ASGIApp, HTTPResponseStartEvent, Receive, Send
+
+from api.metrics import Metrics
+from qgjob import logs, tracing
+from qgjob.tracing import Tracing
+
+log = logging.getLogger("api.requests")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+SWALLOWED = 32 * 1024 * 1024
+UNWATCHED = ("/health", "/metrics")  # asked by machines all the time
+
+
+class Observed:
+    def __init__(self, app: ASGIApp, metrics: Metrics, traces: Tracing | None) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._traces = traces
+        self._logged = logs.is_json()
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if REQUEST_ID.fullmatch(given) else token_hex(8)
+        parent = tracing.checked(headers.get(b"traceparent", b"").decode("latin-1"))
+        watched = scope["path"] not in UNWATCHED
+        span = request_span(self._traces, scope, parent) if self._traces and watched else None
+        status = 500
+        began = time.perf_counter()
+
+        async def answer(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                start: HTTPResponseStartEvent = message
+                status = start["status"]
+                if status == 413:
+                    await swallow(receive)
+                start["headers"] = [*start["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        tracing.current.set(tracing.context_of(span) if span else parent)
+        logs.bind(request_id=request_id)
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            seconds = time.perf_counter() - began
+            route = str(scope.get("path_template") or "unknown")
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.observe(method, route, status, seconds)
+            if span:
+                span.update_name(f"{method} {route}")
+                span.set_attributes({"http.route": route, "http.response.status_code": status})
+                span.end()
+            if self._logged and watched:
+                fields = {
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": status,
+                    "ms": round(seconds * 1000),
+                }
+                log.info("%s %s: %s", scope["method"], scope["path"], status, extra={"fields": fields})
+
+
+async def swallow(receive: Receive) -> None:
+    """Whoever is still sending when the connection closes is told of that instead of the refusal."""
+    read = 0
+    while read < SWALLOWED:
+        message: Any = await receive()
+        read += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
+
+
+def request_span(traces: Tracing, scope: Any, parent: str | None) -> Any:
+    from opentelemetry.trace import SpanKind
+
+    attributes: dict[str, str | int | bool] = {"http.request.method": scope["method"], "url.path": scope["path"]}
+    return traces.begin(scope["method"], parent, SpanKind.SERVER, attributes)

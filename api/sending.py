@@ -1,0 +1,146 @@
+"""One signed POST to a webhook's url. It goes to public addresses over https, or to those that an admin allows in
+QGJOB_WEBHOOK_ALLOW; it follows no redirect, is over after a time limit whatever the receiver does, and reads of the
+answer nothing but its head."""
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from http import HTTPStatus
+
+import httpx
+from msgspec import Struct
+
+from api.notifiers import NotDelivered
+from qgjob import __version__
+from qgjob.addresses import AddressRefused, PinnedTransport, Resolver, is_public, judged, system_resolver
+from qgjob.transport import retry_after_s
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+CONNECT_S = 5.0
+LOOKUPS_AT_ONCE = 32
+
+
+class UnusableSetting(Exception):
+    """The message names the variable and says what it should look like."""
+
+
+class WebhookSettings(Struct, frozen=True):
+    """`public_url`: where people reach this service, for links. `limit_s` is of one delivery, all in all."""
+
+    allowed: Sequence[Network] = ()
+    public_url: str | None = None
+    limit_s: int = 20
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> WebhookSettings:
+    """Raises UnusableSetting."""
+    try:
+        names = environment.get("QGJOB_WEBHOOK_ALLOW", "").split(",")
+        allowed = [ipaddress.ip_network(name.strip()) for name in names if name.strip()]
+    except ValueError as error:
+        raise UnusableSetting(f"QGJOB_WEBHOOK_ALLOW is networks such as 10.0.0.0/8,::1/128: {error}") from None
+    public_url = environment.get("QGJOB_PUBLIC_URL", "").rstrip("/") or None
+    if public_url is not None and not public_url.startswith(("http://", "https://")):
+        raise UnusableSetting("QGJOB_PUBLIC_URL is where people reach this API, such as https://qgjob.example.com")
+    limit = environment.get("QGJOB_WEBHOOK_TIMEOUT_S") or "20"
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= 45):  # a claim lasts 60
+        raise UnusableSetting("QGJOB_WEBHOOK_TIMEOUT_S is a whole number of seconds from 1 to 45")
+    return WebhookSettings(allowed, public_url, int(limit))
+
+
+def signature(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
+    """One `v1,…` for each secret that is valid now, as the Standard Webhooks specification has it."""
+    content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
+    keys = (base64.b64decode(secret.removeprefix("whsec_") + "==") for secret in secrets)
+    return " ".join(f"v1,{base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()}" for key in keys)
+
+
+class Sender:
+    """Use it as `async with`."""
+
+    def __init__(self, allowed: Sequence[Network], *, resolve: Resolver | None = None) -> None:
+        self._allowed = allowed
+        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="webhook-names")
+        self._resolve = resolve or system_resolver(self._threads)
+        self._http = httpx.AsyncClient(
+            transport=PinnedTransport(self._check, resolve=self._resolve),
+            timeout=httpx.Timeout(60.0, connect=CONNECT_S),  # who calls has a limit for everything together
+            headers={"user-agent": f"qgjob/{__version__}"},
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> "Sender":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def post(
+        self, url: str, message_id: str, at: datetime, secrets: Sequence[str], body: bytes, content_type: str
+    ) -> int:
+        """The status code, which is 2xx. Raises NotDelivered, which repeats nothing that the receiver said: with it,
+        services inside could be read from outside."""
+        timestamp = int(at.timestamp())
+        headers = {
+            "content-type": content_type,
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signature(secrets, message_id, timestamp, body),
+        }
+        try:
+            async with self._http.stream("POST", url, content=body, headers=headers) as response:
+                status, retry_after = response.status_code, response.headers.get("retry-after")
+        except AddressRefused as refused:
+            raise NotDelivered(str(refused)) from None
+        except httpx.ConnectTimeout:
+            raise NotDelivered("It could not be connected to in time.") from None
+        except httpx.ConnectError as error:
+            raise NotDelivered(f"It could not be connected to: {str(error)[:200] or 'refused'}.") from None
+        except httpx.TimeoutException:
+            raise NotDelivered("It did not answer in time.") from None
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            raise NotDelivered("It did not answer in HTTP, or broke off.") from None
+        if 200 <= status < 300:
+            return status
+        raise NotDelivered(in_words(status), status_code=status, retry_after_s=retry_after_s(retry_after))
+
+    async def check(self, url: str) -> None:
+        """Raises AddressRefused where nothing would ever be sent. A name that has no address yet may get one."""
+        try:
+            parts = httpx.URL(url)
+            host = parts.raw_host.decode().strip("[]")
+            found = await self._resolve(host, parts.port or 443)
+        except (OSError, UnicodeError, httpx.InvalidURL):
+            return
+        for address in found:
+            self._check(parts, address)
+
+    def _check(self, url: httpx.URL, address: str) -> None:
+        really = judged(address)
+        if any(really.version == network.version and really in network for network in self._allowed):
+            return
+        if not is_public(address):
+            raise AddressRefused(
+                url.host,
+                address,
+                f"{url.host} is not at a public address, and not at one that QGJOB_WEBHOOK_ALLOW lists.",
+            )
+        if url.scheme != "https":
+            raise AddressRefused(url.host, address, f"{url.host} is asked over https only: the url begins with http.")
+
+
+def in_words(status: int) -> str:
+    """Not in the receiver's words."""
+    if 300 <= status < 400:
+        return f"It answered HTTP {status}: redirects are not followed, give the url that it leads to."
+    try:
+        return f"It answered HTTP {status} {HTTPStatus(status).phrase}."
+    except ValueError:
+        return f"It answered HTTP {status}."

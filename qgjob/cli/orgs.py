@@ -1,0 +1,141 @@
+"""`qgjob orgs`: organisations, their share of the devices, and their limits."""
+
+from typing import Annotated, Any
+
+import typer
+
+from qgjob.cli import options, output, settings
+from qgjob.errors import Exit, Refused, Usage
+from qgjob.models import OrgDetails
+
+EPILOG = options.examples("qgjob orgs list", "qgjob orgs set qualgent --max-pending-jobs=50000 --max-devices=20")
+LIST_EPILOG = options.examples("qgjob orgs list")
+SHOW_EPILOG = options.examples("qgjob orgs show qualgent")
+SET_EPILOG = options.examples(
+    "qgjob orgs set qualgent --max-pending-jobs=50000 --requests-per-minute=600",
+    "qgjob orgs set qualgent --max-devices=none --weight=2",
+    "qgjob orgs set qualgent --group-by=repo --group-by=tag",
+)
+
+OrgName = Annotated[str, typer.Argument(metavar="ORG", help="The organisation.")]
+NONE = "none"
+
+orgs_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+
+
+@orgs_app.callback(epilog=EPILOG)
+def orgs() -> None:
+    """List organisations, show and change their settings."""
+
+
+@orgs_app.command("list", epilog=LIST_EPILOG)
+def list_orgs(*, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
+    """List organisations and their limits."""
+    found = settings.connect(server_url).orgs()
+    if as_json:
+        output.answer_json("orgs", found)
+        return Exit.OK
+    rows = [
+        (
+            org.org_id,
+            f"{org.weight:g}",
+            str(org.devices),
+            limit(org.max_devices),
+            limit(org.max_pending_jobs),
+            limit(org.requests_per_minute),
+            ",".join(org.group_by),
+        )
+        for org in found
+    ]
+    headings = "ORG WEIGHT DEVICES MAX_DEVICES MAX_PENDING_JOBS REQUESTS_PER_MINUTE GROUP_BY"
+    output.rows(headings, rows, empty="no organisation")
+    return Exit.OK
+
+
+@orgs_app.command(epilog=SHOW_EPILOG)
+def show(org: OrgName, *, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
+    """Show one organisation: its settings, and what of them it uses."""
+    if not org:
+        raise Usage("ORG is empty")
+    return tell(settings.connect(server_url).org(org), as_json=as_json)
+
+
+@orgs_app.command("set", epilog=SET_EPILOG)
+def set_org(
+    org: OrgName,
+    *,
+    weight: Annotated[
+        float | None, typer.Option("--weight", min=0.001, max=1000, help="Its share of device time beside the others.")
+    ] = None,
+    max_devices: Annotated[
+        str | None, typer.Option("--max-devices", metavar="N|none", help="Devices that may serve it at a time.")
+    ] = None,
+    max_pending_jobs: Annotated[
+        str | None, typer.Option("--max-pending-jobs", metavar="N|none", help="Submissions beyond are refused.")
+    ] = None,
+    requests_per_minute: Annotated[
+        str | None, typer.Option("--requests-per-minute", metavar="N|none", help="For each API process.")
+    ] = None,
+    group_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group-by", metavar="LABEL|none", help="Runs that differ in this label share no group. Repeats."
+        ),
+    ] = None,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Change settings of an organisation, which is created if it is new."""
+    if not org:
+        raise Usage("ORG is empty")
+    changes: dict[str, Any] = {} if weight is None else {"weight": weight}
+    for name, value in (
+        ("max_devices", max_devices),
+        ("max_pending_jobs", max_pending_jobs),
+        ("requests_per_minute", requests_per_minute),
+    ):
+        if value is not None:
+            changes[name] = number(value, f"--{name.replace('_', '-')}")
+    if group_by:
+        changes["group_by"] = [] if group_by == [NONE] else group_by
+    if not changes:
+        raise Usage("nothing to set", hint="give --weight, --max-devices, --max-pending-jobs, … ; see --help")
+    client = settings.connect(server_url)
+    try:
+        changed = client.change_org(org, changes)
+    except Refused as refused:
+        if refused.code != "org_exists":
+            raise
+        changed = client.create_org(org, changes)
+    return tell(changed, as_json=as_json)
+
+
+def tell(org: OrgDetails, *, as_json: bool) -> int:
+    if as_json:
+        output.answer_json("org", org)
+        return Exit.OK
+    output.answer(
+        output.fields(
+            [
+                ("organisation", org.org_id),
+                ("weight", f"{org.weight:g}"),
+                ("devices", f"{org.devices} of {limit(org.max_devices)}"),
+                ("pending jobs", f"{org.pending} of {limit(org.max_pending_jobs)}"),
+                ("requests per minute", limit(org.requests_per_minute)),
+                ("group by", ", ".join(org.group_by)),
+            ]
+        )
+    )
+    return Exit.OK
+
+
+def limit(value: int | None) -> str:
+    return "unlimited" if value is None else str(value)
+
+
+def number(text: str, flag: str) -> int | None:
+    if text == NONE:
+        return None
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) < 2**31:
+        raise Usage(f"{flag}: {text!r} is neither a number from 1 nor none")
+    return int(text)

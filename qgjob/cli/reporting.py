@@ -1,0 +1,139 @@
+"""How a step of CI tells what became of its run, whatever end it came to: outputs, annotations, the job summary."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qgjob.cli import annotations, github, job_summary, output, verdict, words
+from qgjob.cli.attending import Attendant
+from qgjob.client import Client
+from qgjob.errors import ClientError, Exit, Left, Signalled
+from qgjob.models import Failure, Run
+
+LISTED = 500
+LOGS = annotations.AT_MOST
+PATIENCE_S = 0.7  # of each request after a signal; see following
+CONCLUSIONS = {
+    Exit.OK: "passed",
+    Exit.TEST_FAILED: "failed",
+    Exit.USAGE: "invalid",
+    Exit.REFUSED: "refused",
+    Exit.UNAVAILABLE: "unavailable",
+    Exit.TIMED_OUT: "timed_out",
+    Exit.INTERRUPTED: "interrupted",
+    Exit.TERMINATED: "interrupted",
+}
+
+
+class Report:
+    """Of one step. `junit_xml`: the file that holds the results, once there is one."""
+
+    def __init__(self, server_url: str, *, junit_xml: Path | None, speaks: bool) -> None:
+        self._server_url = server_url.rstrip("/")
+        self._junit_xml = junit_xml
+        self._speaks = speaks and output.in_github_step()
+        self.client: Client | None = None
+        self.run_id: int | None = None
+        self.attendant: Attendant | None = None
+        self._told = False
+
+    @property
+    def url(self) -> str:
+        return f"{self._server_url}/runs/{self.run_id}"
+
+    def submitted(self, run_id: int) -> None:
+        """At once, for steps that come later although this one is ended without a warning."""
+        self.run_id = run_id
+        github.write_outputs({"run-id": str(run_id), "url": self.url})
+
+    def detached(self, total: int) -> None:
+        github.write_outputs({"conclusion": "submitted", "total": str(total)})
+        if (file := github.summary_file()) is not None:
+            said = job_summary.text(f"run {self.run_id}: {words.count(total, 'job')} submitted, not waited for")
+            job_summary.written(file, f"### qgjob: {said}\n\n")
+
+    def ended(self, run: Run, code: Exit) -> None:
+        """The run has ended, and this is its verdict."""
+        github.write_outputs({"conclusion": self._conclusion(run, code)})
+        self._tell(run, [self.attendant.note] if self.attendant and self.attendant.note else [], patience_s=None)
+
+    @contextmanager
+    def of_any_end(self) -> Generator[None]:
+        """What goes wrong inside is an end too, and is told with what is known of the run."""
+        try:
+            yield
+        except (ClientError, Signalled) as error:
+            code = error.signal.exit if isinstance(error, Left) else error.exit
+            conclusion = CONCLUSIONS.get(Exit(code), "no_verdict")
+            if isinstance(error, ClientError) and error.code == "no_tests":
+                conclusion = "no_tests"
+            github.write_outputs({"conclusion": conclusion})
+            self._cut_short(error.message if isinstance(error, ClientError) else "interrupted")
+            raise
+
+    def _conclusion(self, run: Run, code: Exit) -> str:
+        if code is not Exit.NO_VERDICT:
+            return CONCLUSIONS[code]
+        if self.attendant is not None and self.attendant.no_device:
+            return "no_device"
+        return "infrastructure" if run.infrastructure else "cancelled"
+
+    def _cut_short(self, why: str) -> None:
+        run: Run | None = None
+        if self.client is not None and self.run_id is not None and not self._told:
+            try:
+                run = self.client.run(self.run_id, patience_s=PATIENCE_S)
+            except (ClientError, Signalled):
+                run = None
+        if run is not None:
+            self._tell(run, [why], patience_s=PATIENCE_S)
+            return
+        if self._speaks and not self._told:
+            annotations.note("error", why, title="qgjob")
+        if (file := github.summary_file()) is not None and not self._told:
+            job_summary.written(file, f"### qgjob: {job_summary.text(why)}\n\n")
+
+    def _tell(self, run: Run, notes: list[str], *, patience_s: float | None) -> None:
+        self._told = True
+        github.write_outputs(totals(run, self._junit_xml))
+        if run.lost_client:
+            notes = [*notes, "cancelled because the client that waited for it was not heard of any more"]
+        failures = self._failures(run, patience_s)
+        if (file := github.summary_file()) is not None:
+            job_summary.written(file, job_summary.document(run, failures, url=self.url, notes=notes))
+        if not self._speaks:
+            return
+        for failure in [one for one in failures if one.verdict in annotations.LEVELS and one.log_tail][:LOGS]:
+            target = words.target(failure.target, failure.selector)
+            with annotations.group(f"{failure.verdict}: {failure.test_path} on {target}, the end of its log"):
+                output.answer_as_printed(output.clean((failure.log_tail or "").replace("\r", "\n")))
+        counted = run.failed + run.flaky
+        annotations.annotate(failures, count=counted, summary=file is not None)
+        if verdict.of_run(run) is Exit.NO_VERDICT or notes:
+            said = " · ".join([verdict.headline(run), *notes])
+            annotations.note("error", said, title="qgjob")
+
+    def _failures(self, run: Run, patience_s: float | None) -> list[Failure]:
+        if self.client is None or not run.failed + run.cancelled + run.flaky:
+            return []
+        try:
+            return self.client.failures(run.run_id, limit=LISTED, patience_s=patience_s)
+        except (ClientError, Signalled) as error:
+            output.say(f"warning: the failures could not be read: {error}")
+            return []
+
+
+def totals(run: Run, junit_xml: Path | None) -> dict[str, str]:
+    found = {
+        "total": str(run.total),
+        "passed": str(run.completed),
+        "failed": str(run.failed - run.infrastructure),
+        "flaky": str(run.flaky),
+        "infra": str(run.infrastructure),
+        "cancelled": str(run.cancelled),
+        "installs": str(run.installs),
+        "minutes-saved": f"{max(0.0, run.saved_s) / 60:.1f}",
+    }
+    if junit_xml is not None and junit_xml.is_file():
+        found["junit-path"] = str(junit_xml.resolve())
+    return found

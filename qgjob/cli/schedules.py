@@ -1,0 +1,242 @@
+"""`qgjob schedules`: runs that are submitted at certain times, by whoever is up."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import typer
+
+from qgjob.cli import options, output, settings, words
+from qgjob.cli import selection as select
+from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
+from qgjob.cli.submit import announce, complete_target, merged
+from qgjob.client import Client
+from qgjob.errors import Exit, Usage
+from qgjob.models import Priority, Schedule, ScheduleAddition
+
+NIGHTLY = "qgjob schedules add nightly --org-id=qualgent --cron='0 2 * * 1-5' --time-zone=Europe/Berlin"
+EPILOG = options.examples(f"{NIGHTLY} \\", "    --test='tests/**/*.spec.js'", "qgjob schedules pause nightly")
+ADD_EPILOG = options.examples(
+    f"{NIGHTLY} \\",
+    "    --test='tests/**/*.spec.js'",
+    "qgjob schedules add release --at=2026-12-01T06:00 --app-version-id=v2.0.0 --tests-from=smoke.txt",
+)
+LIST_EPILOG = options.examples("qgjob schedules list --org-id=qualgent")
+PAUSE_EPILOG = options.examples("qgjob schedules pause nightly", "qgjob schedules pause 3")
+RESUME_EPILOG = options.examples("qgjob schedules resume nightly")
+REMOVE_EPILOG = options.examples("qgjob schedules remove nightly")
+RUN_NOW_EPILOG = options.examples("qgjob schedules run-now nightly")
+
+Which = Annotated[str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.")]
+
+schedules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+
+
+@schedules_app.callback(epilog=EPILOG)
+def schedules() -> None:
+    """Submit runs at certain times: by a cron expression in a time zone, or once."""
+
+
+@schedules_app.command(epilog=ADD_EPILOG)
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in the organisation.")],
+    *,
+    org_id: options.OrgId = None,
+    cron: Annotated[
+        str | None,
+        typer.Option("--cron", metavar="FIELDS", help="Minute, hour, day of month, month, day of week: '0 2 * * 1-5'."),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="Once, for example 2026-12-01T06:00 or …06:00Z.")
+    ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option("--time-zone", metavar="ZONE", help="For example Europe/Berlin.  [default: UTC; with --at, here]"),
+    ] = None,
+    app_version_id: Annotated[
+        str | None,
+        typer.Option(
+            "--app-version-id", metavar="BUILD", help="The build to test.  [default: the newest at that time]"
+        ),
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option("--test", metavar="PATH|GLOB", help="A spec file, or a quoted glob. Repeats.")
+    ] = None,
+    tests_from: Annotated[
+        str | None, typer.Option("--tests-from", metavar="FILE", help="A file with a path or glob a line; - is stdin.")
+    ] = None,
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", metavar="FILE", help="A TOML or JSON file of tests; flags win over it.")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="TARGET", autocompletion=complete_target, help="As for submit. Repeats."),
+    ] = None,
+    priority: Annotated[Priority | None, typer.Option("--priority", help="Within the organisation.")] = None,
+    retries: Annotated[
+        int | None, typer.Option("--retries", min=0, max=10, help="Run a failed test again up to so many times.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeats.")] = None,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Add a schedule. Globs are looked up now, so that each time submits the same tests.
+
+    What was missed while nothing was up is made up for once; what was due while paused is not.
+    """
+    if (cron is None) == (at is None):
+        raise Usage("give either --cron or --at")
+    project = settings.project()
+    plan = select.read_manifest(manifest) if manifest is not None else Manifest(tests=[])
+    listed = [*(test or []), *(select.read_list(tests_from) if tests_from is not None else [])]
+    flags = ManifestDefaults(targets=target or None, priority=priority, retries=retries)
+    tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
+    jobs = select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags)
+    if not jobs:
+        raise Usage("no tests given", hint="give --test, --tests-from or --manifest")
+    addition = ScheduleAddition(
+        org_id=settings.required(
+            org_id, plan.org_id or project.org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id"
+        ),
+        name=name,
+        cron=cron,
+        time_zone=time_zone or "UTC",
+        at=None if at is None else moment(at, time_zone),
+        app_version_id=app_version_id or plan.app_version_id,
+        jobs=jobs,
+        defaults=merged(flags, plan.defaults, project),
+        labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},
+    )
+    try:
+        msgspec.json.decode(msgspec.json.encode(addition), type=ScheduleAddition)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise Usage(f"cannot schedule this: {error}") from error
+    return show(settings.connect(server_url).add_schedule(addition), "Added", as_json=as_json)
+
+
+@schedules_app.command("list", epilog=LIST_EPILOG)
+def list_schedules(
+    *, org_id: options.OrgId = None, as_json: options.Json = False, server_url: options.ServerUrl = None
+) -> int:
+    """List schedules: when they are due next, and what came of the last time."""
+    found = settings.connect(server_url).schedules(org_id or settings.project().org_id)
+    if as_json:
+        output.answer_json("schedules", found)
+        return Exit.OK
+    rows = [
+        (
+            str(schedule.schedule_id),
+            schedule.org_id,
+            schedule.name,
+            schedule.status,
+            schedule.cron or "once",
+            schedule.time_zone,
+            words.moment(schedule.next_at) or "",
+            str(schedule.last_run_id or ""),
+            schedule.last_error or "",
+        )
+        for schedule in found
+    ]
+    headings = "SCHEDULE ORG NAME STATUS WHEN ZONE NEXT LAST_RUN LAST_ERROR"
+    output.rows(headings, rows, empty="no schedule")
+    return Exit.OK
+
+
+@schedules_app.command(epilog=PAUSE_EPILOG)
+def pause(
+    schedule: Which,
+    *,
+    org_id: options.OrgId = None,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Let a schedule submit nothing until it is resumed."""
+    return change(schedule, org_id, server_url, {"enabled": False}, "Paused", as_json=as_json)
+
+
+@schedules_app.command(epilog=RESUME_EPILOG)
+def resume(
+    schedule: Which,
+    *,
+    org_id: options.OrgId = None,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Let a schedule submit again, from its next time on."""
+    return change(schedule, org_id, server_url, {"enabled": True}, "Resumed", as_json=as_json)
+
+
+@schedules_app.command(epilog=REMOVE_EPILOG)
+def remove(
+    schedule: Which,
+    *,
+    org_id: options.OrgId = None,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Forget a schedule. Its runs stay."""
+    client = settings.connect(server_url)
+    schedule_id = find(client, schedule, org_id)
+    client.remove_schedule(schedule_id)
+    if as_json:
+        output.answer_json("removed", {"schedule_id": schedule_id})
+    else:
+        output.answer(f"Removed schedule {schedule_id}")
+    return Exit.OK
+
+
+@schedules_app.command("run-now", epilog=RUN_NOW_EPILOG)
+def run_now(
+    schedule: Which,
+    *,
+    org_id: options.OrgId = None,
+    idempotency_key: options.Key = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Submit a schedule's run now. When it is due next stays as it is."""
+    client = settings.connect(server_url)
+    run = client.run_schedule(find(client, schedule, org_id), key=idempotency_key or str(uuid.uuid4()))
+    announce(run, waits=False, as_json=as_json, quiet=quiet)
+    return Exit.OK
+
+
+def change(
+    schedule: str, org_id: str | None, server_url: str | None, changes: dict[str, Any], done: str, *, as_json: bool
+) -> int:
+    client = settings.connect(server_url)
+    return show(client.change_schedule(find(client, schedule, org_id), changes), done, as_json=as_json)
+
+
+def show(schedule: Schedule, done: str, *, as_json: bool) -> int:
+    if as_json:
+        output.answer_json("schedule", schedule)
+        return Exit.OK
+    due = f" · next {words.moment(schedule.next_at)}" if schedule.next_at and schedule.status == "active" else ""
+    output.answer(f"{done} schedule {schedule.schedule_id} ({schedule.name}){due}")
+    return Exit.OK
+
+
+def find(client: Client, schedule: str, org_id: str | None) -> int:
+    """Its id. A name is looked up in the organisation that is given, else in all that can be seen."""
+    if schedule.isascii() and schedule.isdigit():
+        return int(schedule)
+    found = [one for one in client.schedules(org_id or settings.project().org_id) if one.name == schedule]
+    if len(found) != 1:
+        why = "is in several organisations" if found else "is unknown"
+        raise Usage(f"the schedule {schedule!r} {why}", hint="qgjob schedules list shows them; --org-id says whose")
+    return found[0].schedule_id
+
+
+def moment(text: str, time_zone: str | None) -> datetime:
+    """A time without a zone is one here, or in the zone that is given."""
+    try:
+        said = datetime.fromisoformat(text)
+        if said.tzinfo is None:
+            said = said.replace(tzinfo=ZoneInfo(time_zone)) if time_zone else said.astimezone()
+    except (KeyError, OSError, ValueError, OverflowError) as error:
+        raise Usage(f"unreadable time {text!r}", hint="for example --at=2026-12-01T06:00 --time-zone=UTC") from error
+    return said

@@ -1,0 +1,41 @@
+-- Change settings of an organisation; what p_changes does not name stays as it is, null takes a limit away.
+--   weight                the organisation's share of device time, relative to the others
+--   max_devices           devices that may serve it at the same time
+--   max_pending_jobs      submissions beyond it are refused
+--   requests_per_minute   of the API, for each API process
+--   group_by              labels of runs; jobs of runs that differ in one of them never share a group. Jobs that wait
+--                         already stay in the groups that they are in
+-- Who is bound to one organisation changes its group_by only.
+create or replace function qgjob.change_org(p_org_id text, p_changes jsonb)
+returns setof qgjob.org_details language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_org qgjob.org;
+begin
+  if jsonb_typeof(p_changes) is distinct from 'object' then
+    raise exception using errcode = 'QJ422', constraint = 'org_settings_are_an_object',
+      message = 'The settings of an organisation are an object.';
+  end if;
+  select * into v_org from qgjob.org where org_id = p_org_id and qgjob.may_see(org_id) for no key update;
+  if v_org.org_id is null then
+    return query select * from qgjob.get_org(p_org_id);  -- which refuses
+  end if;
+  if not qgjob.may_see(null)
+      and p_changes ?| array['weight', 'max_devices', 'max_pending_jobs', 'requests_per_minute'] then
+    raise exception using errcode = 'QJ403', constraint = 'limits_are_set_by_the_operator',
+      message = 'A token of one organisation does not change its limits.',
+      hint = 'That takes an admin of all organisations; group_by can be changed.';
+  end if;
+  v_org := jsonb_populate_record(v_org, p_changes - array['org_id', 'created_at']);
+  perform qgjob.check_org(v_org, p_changes);
+  update qgjob.org set weight = v_org.weight, max_devices = v_org.max_devices,
+    max_pending_jobs = v_org.max_pending_jobs, requests_per_minute = v_org.requests_per_minute,
+    group_by = v_org.group_by
+  where org_id = p_org_id;
+  if p_changes ? 'max_pending_jobs' then
+    -- What was submitted while there was no quota has not been counted.
+    delete from qgjob.pending_count where org_id = p_org_id;
+  end if;
+  return query select * from qgjob.get_org(p_org_id);
+end $$;

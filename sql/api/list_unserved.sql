@@ -1,0 +1,33 @@
+-- The devices that jobs of this run wait for and no live worker drives: target and selector, and how many jobs wait.
+-- Devices in quarantine do not count.
+create or replace function qgjob.list_unserved(p_run_id bigint, p_org_id text default null)
+returns table (target text, selector jsonb, jobs integer) language plpgsql stable
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+declare
+  v_org_id text;
+begin
+  select org_id into v_org_id from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id);
+  if not found then
+    raise exception using errcode = 'QJ404', constraint = 'run_exists', message = format('There is no run %s.', p_run_id);
+  end if;
+  return query
+  -- By the run's jobs, not by the pending ones of everybody.
+  with mine as materialized (
+    select job.group_id, job.status
+    from qgjob.run_job join qgjob.job using (job_id)
+    where run_job.run_id = p_run_id and not run_job.abandoned
+  )
+  select waiting.target, waiting.selector, waiting.jobs
+  from (
+    select job_group.target, job_group.selector, count(*)::integer as jobs
+    from mine join qgjob.job_group using (group_id)
+    where mine.status = 'pending'
+    group by job_group.target, job_group.selector
+  ) as waiting
+  where not exists (
+    select from qgjob.device join qgjob.worker using (worker_id)
+    where device.target = waiting.target and device.labels @> waiting.selector and device.quarantined_at is null
+      and qgjob.serves(device.org_ids, v_org_id) and qgjob.worker_status(worker) = 'live')
+  order by waiting.target, waiting.selector;
+end $$;

@@ -1,0 +1,10 @@
+-- The trace contexts that a batch's jobs were submitted with; a job that several runs wait for belongs to the first one's.
+create or replace function qgjob.list_traces(p_lease bigint)
+returns table (job_id bigint, run_id bigint, traceparent text) language sql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+  select job.job_id, first.run_id, run.traceparent
+  from qgjob.job
+  join lateral (select min(run_id) as run_id from qgjob.run_job where run_job.job_id = job.job_id) as first on true
+  join qgjob.run on run.run_id = first.run_id
+  where job.batch_id = p_lease and run.traceparent is not null
+$$;

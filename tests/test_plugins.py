@@ -1,0 +1,86 @@
+"""An executor and a backend of an installed package are used like the ones that are built in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from adb_lab import build
+from engine import Engine
+from processes import CHECKOUT, Services
+
+from qgjob.children import wait_until
+
+EXAMPLE = Path(__file__).parent / "plugin-example"
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> str:
+    """The example, installed by pip; the folder in which Python finds it."""
+    shutil.copytree(EXAMPLE, tmp_path / "source")  # building writes into its folder
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps",
+         "--no-build-isolation", "--target", str(tmp_path / "installed"), str(tmp_path / "source")],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}, timeout=120, check=True,
+    )  # fmt: skip
+    return str(tmp_path / "installed")
+
+
+def spec(at: Path, name: str, *lines: str) -> str:
+    at.mkdir(exist_ok=True)
+    (at / name).write_text("#!/bin/sh\n" + "\n".join(lines) + "\n")
+    (at / name).chmod(0o755)
+    return name
+
+
+def test_an_installed_executor_runs_specs_on_the_devices_of_an_installed_backend(
+    engine: Engine, services: Services, installed: str, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    paths = [
+        spec(project, "good.t", 'test ! -e "$SHELF_DEVICE/data" && echo "ok 1 - begins without data"',
+             'touch "$SHELF_DEVICE/data"', 'test -s "$SHELF_DEVICE/app" && echo "ok 2 - has the build"'),
+        spec(project, "other.t", 'test ! -e "$SHELF_DEVICE/data" && echo "ok 1 - begins without data"'),
+        spec(project, "bad.t", 'echo kept > "$SHELF_DEVICE/data"', "echo ok 1 - first", "echo not ok 2 - total"),
+    ]  # fmt: skip
+    (tmp_path / "shelf" / "one").mkdir(parents=True)
+    run = engine.submit(*paths)
+    artifact = build(tmp_path)
+    engine.rows(
+        "insert into qgjob.artifact (org_id, app_version_id, platform, url, sha256, app_id, created_at) "
+        "values ('acme', 'v1', 'android', %s, %s, %s, qgjob.now()) returning 1",
+        artifact.url, artifact.sha256, artifact.app_id,
+    )  # fmt: skip
+    worker = services.worker(
+        "lab", "--executor", "tap", "--project", str(project), "--backend", "shelf",
+        "--backend-setting", f"shelf={tmp_path / 'shelf'}", "--backend-setting", 'devices=["one"]',
+        PYTHONPATH=installed,
+    )  # fmt: skip
+    assert wait_until(lambda: engine.run(run.run_id).finished_at is not None, 60), worker.last_lines()
+    rows = engine.rows(
+        "select test_path, coalesce(failure_kind, status) as verdict, message, device from reporting.attempts"
+    )
+    assert {row.test_path: row.verdict for row in rows} == {
+        "good.t": "completed", "other.t": "completed", "bad.t": "test",
+    }  # fmt: skip
+    assert {row.message for row in rows if row.test_path == "bad.t"} == {"not ok: total"}
+    assert {row.device for row in rows} == {"lab-one"}
+    assert (tmp_path / "shelf" / "one" / "app").read_bytes() == Path(artifact.url.removeprefix("file://")).read_bytes()
+    files = engine.rows("select files from reporting.attempts where test_path = 'bad.t'")[0].files
+    assert [file["name"] for file in files] == ["data.txt"]
+
+
+def test_a_name_that_nobody_installed_is_refused_with_those_that_are(installed: str) -> None:
+    for flags, words in (
+        (["--executor", "detox"], "no executor 'detox'; installed: appwright, command, playwright, simulated, tap"),
+        (["--executor", "tap", "--backend", "usb"], "no backend 'usb'; installed: adb, browserstack, none, shelf"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "worker", *flags],
+            env=os.environ | {"PYTHONPATH": installed, "QGJOB_DATABASE_URL": "postgresql://nowhere"},
+            cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert words in done.stderr
