@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import os
+import socket
 import sys
 from typing import Annotated
 
 import typer
 import uvicorn
 
+from api.announcements import Announcements
 from api.app import create_app
 from api.builds import UploadLimit
 from qgjob.store import UnusableStore, open_store
@@ -57,8 +59,26 @@ def serve(
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
-    app = create_app(url, listen_url, store, UploadLimit(int(largest)), pool_size, hosts)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    announcements = Announcements(listen_url)
+    app = create_app(url, announcements, store, UploadLimit(int(largest)), pool_size, hosts)
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        # Whoever waits has been answered by then; what is still being sent gets so long.
+        timeout_graceful_shutdown=30,
+    )  # fmt: skip
+    Server(config, announcements).run()
+
+
+class Server(uvicorn.Server):
+    """Answers who waits before it ends: it would wait for them, and they for something to change."""
+
+    def __init__(self, config: uvicorn.Config, announcements: Announcements) -> None:
+        super().__init__(config)
+        self._announcements = announcements
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._announcements.leave()
+        await super().shutdown(sockets)
 
 
 if __name__ == "__main__":

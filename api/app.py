@@ -20,6 +20,7 @@ from api import builds, files, fleet, jobs, overview, runs
 from api.announcements import Announcements
 from api.builds import UploadLimit
 from api.problems import HANDLERS
+from api.watches import JOBS, RUNS, Watches
 from qgjob import __version__
 from qgjob.store import Store
 
@@ -44,6 +45,12 @@ async def housekeep(db: sql.Database) -> None:
         await asyncio.sleep(0 if more else 1)
 
 
+def tell_of_death(task: asyncio.Task[None]) -> None:
+    """None of these tasks ends by itself."""
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("a task of this process has died: start it again", exc_info=error)
+
+
 def guard(hosts: Sequence[str] | None) -> Callable[[Request[Any, Any, Any]], None]:
     """What keeps a page in somebody's browser from using an API that asks nobody who they are."""
 
@@ -60,21 +67,27 @@ def guard(hosts: Sequence[str] | None) -> Callable[[Request[Any, Any, Any]], Non
 
 def create_app(
     database_url: str,
-    listen_url: str | None,
+    announcements: Announcements,
     store: Store,
     upload_limit: UploadLimit,
     pool_size: int = 10,
     hosts: Sequence[str] | None = None,
 ) -> Litestar:
-    """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll. `hosts`: the only
-    names that requests may be for; None: any."""
+    """`hosts`: the only names that requests may be for; None: any."""
     db = sql.open_pool(database_url, size=pool_size)
-    announcements = Announcements(listen_url)
+    watched_runs, watched_jobs = Watches(db, announcements, RUNS), Watches(db, announcements, JOBS)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         async with db:
-            tasks = [asyncio.create_task(announcements.listen()), asyncio.create_task(housekeep(db))]
+            tasks = [
+                asyncio.create_task(announcements.listen()),
+                asyncio.create_task(watched_runs.keep_up()),
+                asyncio.create_task(watched_jobs.keep_up()),
+                asyncio.create_task(housekeep(db)),
+            ]
+            for task in tasks:
+                task.add_done_callback(tell_of_death)
             yield
             for task in tasks:
                 task.cancel()
@@ -87,6 +100,8 @@ def create_app(
             "store": Provide(lambda: store, sync_to_thread=False),
             "upload_limit": Provide(lambda: upload_limit, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
+            "runs": Provide(lambda: watched_runs, sync_to_thread=False),
+            "jobs": Provide(lambda: watched_jobs, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
         before_request=guard(hosts),

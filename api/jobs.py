@@ -3,12 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from litestar import Router, get, post, put
-from litestar.params import FromQuery, JSONBody, QueryParameter
+from litestar import Response, Router, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
 from msgspec import Struct, field, structs
 
 import sql
-from api.parameters import LARGEST, BodyId, Cursor, Db, Id, Key, Limit
+from api.events import LastEventId, stream
+from api.parameters import LARGEST, AfterSeq, BodyId, Cursor, Db, Id, Key, Limit, Wait
+from api.watches import Watches
 from qgjob.models import (
     Attempt,
     Cancelled,
@@ -23,6 +26,7 @@ from qgjob.models import (
     SingleSubmission,
     Status,
     Target,
+    WatchedJob,
     Why,
 )
 
@@ -91,9 +95,22 @@ async def list_jobs(
     return JobPage(jobs, next_cursor=jobs[-1].job_id if len(jobs) == limit else None)
 
 
-@get("/{job_id:int}", summary="Look at one job")
-async def get_job(job_id: Id, db: Db) -> Job:
-    return await sql.one(db, Job, "get_job", job_id=job_id)
+@get("/{job_id:int}", summary="Look at one job, or wait until it changes")
+async def get_job(
+    job_id: Id, jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]], wait: Wait = 0, after_seq: AfterSeq = -1
+) -> WatchedJob:
+    if not wait:
+        return await jobs.look(job_id)
+    async with jobs.of(job_id) as watched:
+        await jobs.beyond(watched, after_seq, wait)
+        return watched.document
+
+
+@get("/{job_id:int}/events", summary="Each change of a job as a server-sent event, until it has ended")
+async def get_events(
+    job_id: Id, jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]], last_event_id: LastEventId = -1
+) -> Response[Any]:
+    return await stream(jobs, job_id, "job", last_event_id)
 
 
 @put("/{job_id:int}", summary="Report from a worker")
@@ -157,6 +174,7 @@ router = Router(
         submit_job,
         list_jobs,
         get_job,
+        get_events,
         report_job,
         cancel_job,
         retry_job,

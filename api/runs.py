@@ -1,16 +1,16 @@
 """/runs: submit many jobs at once, wait for them, read the verdict, cancel and retry."""
 
-import asyncio
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody, QueryParameter
+from litestar.params import FromQuery, JSONBody, SkipValidation
 
 import sql
-from api.announcements import Announcements
+from api.events import LastEventId, stream
 from api.junit import junit_xml
-from api.parameters import Cursor, Db, Id, Key, Limit
+from api.parameters import AfterSeq, Cursor, Db, Id, Key, Limit, Wait
+from api.watches import Watches
 from qgjob.models import MAX_JOBS_PER_RUN, Cancelled, Job, Run, RunPage, RunSubmission, RunSubmitted
 
 
@@ -46,27 +46,22 @@ async def list_runs(
 @get("/{run_id:int}", summary="Look at one run, or wait until it changes")
 async def get_run(
     run_id: Id,
-    db: Db,
-    announcements: NamedDependency[Announcements],
-    wait: Annotated[float, QueryParameter(ge=0, le=60, description="seconds to wait for a change")] = 0,
-    after_seq: Annotated[int, QueryParameter(ge=-1, description="the seq seen last")] = -1,
+    runs: NamedDependency[SkipValidation[Watches[Run]]],
+    wait: Wait = 0,
+    after_seq: AfterSeq = -1,
 ) -> Run:
-    clock = asyncio.get_running_loop().time
-    until = clock() + wait
-    run = await sql.one(db, Run, "get_run", run_id=run_id)
-    while run.seq <= after_seq and run.finished_at is None and clock() < until:
-        with announcements.of(run_id) as changed:
-            await sql.call(db, "watch_run", run_id=run_id)
-            run = await sql.one(db, Run, "get_run", run_id=run_id)
-            if run.seq > after_seq:
-                break
-            try:
-                async with asyncio.timeout(min(until - clock(), announcements.look_again_s)):
-                    await changed.wait()
-            except TimeoutError:
-                pass
-        run = await sql.one(db, Run, "get_run", run_id=run_id)
-    return run
+    if not wait:
+        return await runs.look(run_id)
+    async with runs.of(run_id) as watched:
+        await runs.beyond(watched, after_seq, wait)
+        return watched.document
+
+
+@get("/{run_id:int}/events", summary="Each change of a run as a server-sent event, until it has ended")
+async def get_events(
+    run_id: Id, runs: NamedDependency[SkipValidation[Watches[Run]]], last_event_id: LastEventId = -1
+) -> Response[Any]:
+    return await stream(runs, run_id, "run", last_event_id)
 
 
 @get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")
@@ -89,5 +84,7 @@ async def retry_run(
 
 
 router = Router(
-    "/runs", route_handlers=[submit_run, list_runs, get_run, get_junit, cancel_run, retry_run], tags=["runs"]
+    "/runs",
+    route_handlers=[submit_run, list_runs, get_run, get_events, get_junit, cancel_run, retry_run],
+    tags=["runs"],
 )

@@ -108,6 +108,12 @@ class Job(Struct):
     duration_s: float | None
 
 
+class WatchedJob(Job):
+    """GET /jobs/{id}. `seq` grows with every change of the job."""
+
+    seq: int = 0
+
+
 class JobPage(Struct):
     """GET /jobs: newest first. Pass `next_cursor` as `cursor` for what follows; null at the end."""
 
