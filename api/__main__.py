@@ -12,7 +12,7 @@ import uvicorn
 
 from api.announcements import Announcements
 from api.app import create_app
-from api.builds import UploadLimit
+from api.limits import UploadLimit
 from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require
 
@@ -40,10 +40,7 @@ def serve(
             err=True,
         )
         sys.exit(USAGE)
-    largest = os.environ.get("QGJOB_BUILD_MAX_MB") or "2048"
-    if not largest.isascii() or not largest.isdigit():
-        typer.echo("error: QGJOB_BUILD_MAX_MB is a whole number of megabytes", err=True)
-        sys.exit(USAGE)
+    limit = UploadLimit(megabytes("QGJOB_BUILD_MAX_MB", 2048), megabytes("QGJOB_ATTEMPT_MB", 50))
     try:
         store = open_store()
     except UnusableStore as error:
@@ -60,13 +57,21 @@ def serve(
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     announcements = Announcements(listen_url)
-    app = create_app(url, announcements, store, UploadLimit(int(largest)), pool_size, hosts)
+    app = create_app(url, announcements, store, limit, pool_size, hosts)
     config = uvicorn.Config(
         app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
         # Whoever waits has been answered by then; what is still being sent gets so long.
         timeout_graceful_shutdown=30,
     )  # fmt: skip
     Server(config, announcements).run()
+
+
+def megabytes(variable: str, default: int) -> int:
+    value = os.environ.get(variable) or str(default)
+    if not value.isascii() or not value.isdigit():
+        typer.echo(f"error: {variable} is a whole number of megabytes", err=True)
+        sys.exit(USAGE)
+    return int(value)
 
 
 class Server(uvicorn.Server):

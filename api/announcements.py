@@ -34,16 +34,19 @@ class Announcements:
         self._callbacks[channel].append(callback)
 
     @contextmanager
-    def of(self, channel: Channel, payload: str) -> Generator[asyncio.Event]:
-        """Set whenever this is announced, or may have been. Enter before looking, so that nothing falls in between."""
-        event, key = asyncio.Event(), (channel, payload)
-        self._waiting[key].add(event)
+    def of(self, channel: Channel, *payloads: str) -> Generator[asyncio.Event]:
+        """Set whenever one of these is announced, or may have been. Enter before looking, so that nothing falls in
+        between."""
+        event = asyncio.Event()
+        for payload in payloads:
+            self._waiting[channel, payload].add(event)
         try:
             yield event
         finally:
-            self._waiting[key].discard(event)
-            if not self._waiting[key]:
-                del self._waiting[key]
+            for payload in payloads:
+                self._waiting[channel, payload].discard(event)
+                if not self._waiting[channel, payload]:
+                    del self._waiting[channel, payload]
 
     def leave(self) -> None:
         """This process has been told to end: nobody waits any longer."""

@@ -16,9 +16,9 @@ from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import sql
-from api import builds, files, fleet, jobs, overview, runs
+from api import batches, builds, files, fleet, jobs, overview, runs
 from api.announcements import Announcements
-from api.builds import UploadLimit
+from api.limits import UploadLimit
 from api.problems import HANDLERS
 from api.watches import JOBS, RUNS, Watches
 from qgjob import __version__
@@ -94,7 +94,15 @@ def create_app(
             await asyncio.gather(*tasks, return_exceptions=True)
 
     return Litestar(
-        route_handlers=[jobs.router, files.router, runs.router, builds.router, fleet.router, overview.router],
+        route_handlers=[
+            jobs.router,
+            files.router,
+            runs.router,
+            builds.router,
+            fleet.router,
+            batches.router,
+            overview.router,
+        ],
         dependencies={
             "db": Provide(lambda: db, sync_to_thread=False),
             "store": Provide(lambda: store, sync_to_thread=False),

@@ -1,4 +1,4 @@
-"""Server-sent events of a run or job: each state that is sent has its seq as id, so that Last-Event-ID goes on from it."""
+"""Server-sent events of a run or job: the seq of each state that is sent is its id, and Last-Event-ID goes on there."""
 
 import random
 from collections.abc import AsyncGenerator
@@ -18,18 +18,18 @@ LastEventId = Annotated[int, HeaderParameter(name="Last-Event-ID", ge=-1, le=LAR
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second: nginx must not collect them
 
 
-async def stream(watches: Watches[Document], id: int, event: str, after_seq: int) -> Response[Any]:  # noqa: A002
+async def stream(watches: Watches[Document], key: int, event: str, after_seq: int) -> Response[Any]:
     """Until it has ended. No content where all was seen: that is what tells browsers not to come back."""
-    async with watches.of(id) as watched:
+    async with watches.of(key) as watched:
         if watched.ended and watched.seq <= after_seq:
             return Response(None, status_code=204)
-    return Stream(states(watches, id, event, after_seq), media_type="text/event-stream", headers=HEADERS)
+    return Stream(states(watches, key, event, after_seq), media_type="text/event-stream", headers=HEADERS)
 
 
-async def states(watches: Watches[Document], id: int, event: str, after_seq: int) -> AsyncGenerator[bytes]:  # noqa: A002
+async def states(watches: Watches[Document], key: int, event: str, after_seq: int) -> AsyncGenerator[bytes]:
     # Clients that are cut off together shall not come back together.
     yield ServerSentEventMessage(data=None, retry=random.randint(500, 3000)).encode()  # noqa: S311
-    async with watches.of(id) as watched:
+    async with watches.of(key) as watched:
         while not watches.leaving:
             if await watches.beyond(watched, after_seq, HEARTBEAT_S):
                 after_seq = watched.seq

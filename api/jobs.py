@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 from litestar import Response, Router, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 import sql
 from api.events import LastEventId, stream
 from api.parameters import LARGEST, AfterSeq, BodyId, Cursor, Db, Id, Key, Limit, Wait
+from api.problems import Wrong
 from api.watches import Watches
 from qgjob.models import (
     Attempt,
@@ -29,8 +30,18 @@ from qgjob.models import (
     WatchedJob,
     Why,
 )
+from qgjob.store import is_attempt_key
 
 OF_THE_RUN = {"org_id", "app_version_id", "labels"}
+
+
+class ReportedFile(Struct, forbid_unknown_fields=True):
+    """What PUT /jobs/{id}/artifacts/{attempt}/{number} has answered."""
+
+    name: Annotated[str, Meta(max_length=300)]
+    content_type: Annotated[str, Meta(max_length=150)]
+    size: Annotated[int, Meta(ge=0, le=LARGEST)]
+    key: str
 
 
 class Outcome(Struct, forbid_unknown_fields=True):
@@ -41,6 +52,10 @@ class Outcome(Struct, forbid_unknown_fields=True):
     message: str | None = None
     tests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     log: str = ""
+    files: list[ReportedFile] = []
+    reset_s: float | None = None
+    upload_s: float | None = None
+    video_offset_s: float | None = None
 
 
 class Report(Struct, forbid_unknown_fields=True):
@@ -118,6 +133,11 @@ async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Recorded:
     if data.status == "running":
         started = await sql.one(db, Decision, "start_job", lease=data.lease, job_id=job_id)
         return Recorded("running" if started.decision == "run" else "cancelled", recorded=started.decision == "run")
+    if data.result.files:
+        job = await sql.one(db, Job, "get_job", job_id=job_id)
+        for file in data.result.files:
+            if not is_attempt_key(file.key, job.org_id, job_id):
+                raise Wrong("file_is_of_the_job", f"{file.key} is no file of job {job_id}.", field="files")
     kind = data.failure_kind or ("test" if data.status == "failed" else None)
     return await sql.one(
         db,
@@ -130,6 +150,10 @@ async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Recorded:
         message=data.result.message,
         tests=sql.Json(data.result.tests),
         log=data.result.log,
+        files=sql.Json(data.result.files),
+        reset_s=data.result.reset_s,
+        upload_s=data.result.upload_s,
+        video_offset_s=data.result.video_offset_s,
     )
 
 

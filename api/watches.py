@@ -107,19 +107,19 @@ class Watches(Generic[Document]):
         self._stirred = asyncio.Event()
         announcements.tell("qgjob_run", self._hear)
 
-    async def look(self, id: int) -> Document:  # noqa: A002
+    async def look(self, key: int) -> Document:
         """As it is now, without waiting. Raises what the get function of this kind raises where there is none."""
-        return msgspec.convert((await self._find(id)).document, self._kind.document)
+        return msgspec.convert((await self._find(key)).document, self._kind.document)
 
     @asynccontextmanager
-    async def of(self, id: int) -> AsyncGenerator[Watched[Document]]:  # noqa: A002
+    async def of(self, key: int) -> AsyncGenerator[Watched[Document]]:
         """What is waited for. Raises as `look` does."""
-        watched = self._all.get(id)
+        watched = self._all.get(key)
         if watched is None:
-            found = await self._find(id)
-            watched = self._all.setdefault(id, Watched(found, self._kind))
-            self._index(id, watched.run_ids)
-            self._stir([id])  # for the mark, and for what changed before it
+            found = await self._find(key)
+            watched = self._all.setdefault(key, Watched(found, self._kind))
+            self._index(key, watched.run_ids)
+            self._stir([key])  # for the mark, and for what changed before it
         watched.waiting += 1
         try:
             yield watched
@@ -146,7 +146,7 @@ class Watches(Generic[Document]):
         clock = asyncio.get_running_loop().time
         look_at_all = 0.0
         while True:
-            times = [look_at_all, *self._later.values(), *(self._all[id].not_before for id in self._dirty)]
+            times = [look_at_all, *self._later.values(), *(self._all[key].not_before for key in self._dirty)]
             try:
                 async with asyncio.timeout_at(min(times)):
                     await self._stirred.wait()
@@ -155,24 +155,24 @@ class Watches(Generic[Document]):
             self._stirred.clear()
             if clock() >= look_at_all:
                 self._forget(clock() - LINGER_S)
-                self._dirty.update(id for id, watched in self._all.items() if not watched.ended)
+                self._dirty.update(key for key, watched in self._all.items() if not watched.ended)
                 once = HEARD_S if self._announcements.heard else UNHEARD_S
                 look_at_all = clock() + once * max(1.0, len(self._all) / MANY)
             now = clock()
-            self._dirty.update(id for id, at in self._later.items() if at <= now)
-            due = [id for id in self._dirty if self._all[id].not_before <= now]
+            self._dirty.update(key for key, at in self._later.items() if at <= now)
+            due = [key for key in self._dirty if self._all[key].not_before <= now]
             for first in range(0, len(due), AT_A_TIME):
                 await self._look(due[first : first + AT_A_TIME])
             await asyncio.sleep(GATHER_S)
 
     async def _look(self, ids: list[int]) -> None:
         self._dirty.difference_update(ids)
-        for id in ids:
-            self._later.pop(id, None)
+        for key in ids:
+            self._later.pop(key, None)
         clock = asyncio.get_running_loop().time
         try:
-            await self._mark([id for id in ids if self._all[id].marked_until < clock() and not self._all[id].ended])
-            for snapshot in await self._read(ids, [self._all[id].seq for id in ids]):
+            await self._mark([key for key in ids if self._all[key].marked_until < clock() and not self._all[key].ended])
+            for snapshot in await self._read(ids, [self._all[key].seq for key in ids]):
                 watched = self._all[snapshot.id]
                 watched.take(snapshot)
                 watched.not_before = clock() + self._kind.pause_s(watched.document)
@@ -181,11 +181,11 @@ class Watches(Generic[Document]):
             log.warning("cannot look at what is waited for: %s", str(error).strip())
             self._later.update(dict.fromkeys(ids, clock() + OUTAGE_S))
 
-    async def _find(self, id: int) -> Snapshot:  # noqa: A002
-        if found := await self._read([id], [-1]):
+    async def _find(self, key: int) -> Snapshot:
+        if found := await self._read([key], [-1]):
             return found[0]
-        await sql.call(self._db, self._kind.get, **{self._kind.id: id})
-        raise LookupError(id)
+        await sql.call(self._db, self._kind.get, **{self._kind.id: key})
+        raise LookupError(key)
 
     async def _mark(self, ids: list[int]) -> None:
         if not ids:
@@ -215,22 +215,22 @@ class Watches(Generic[Document]):
 
     def _stir(self, ids: Iterable[int]) -> None:
         before = len(self._dirty)
-        self._dirty.update(id for id in ids if not self._all[id].ended)
+        self._dirty.update(key for key in ids if not self._all[key].ended)
         if len(self._dirty) > before:
             self._stirred.set()
 
-    def _index(self, id: int, run_ids: Iterable[int]) -> None:  # noqa: A002
+    def _index(self, key: int, run_ids: Iterable[int]) -> None:
         for run_id in run_ids:
-            self._of_run.setdefault(run_id, set()).add(id)
+            self._of_run.setdefault(run_id, set()).add(key)
 
     def _forget(self, before: float) -> None:
-        for id, watched in list(self._all.items()):
+        for key, watched in list(self._all.items()):
             if not watched.waiting and watched.left_at < before:
-                del self._all[id]
-                self._dirty.discard(id)
-                self._later.pop(id, None)
+                del self._all[key]
+                self._dirty.discard(key)
+                self._later.pop(key, None)
                 for run_id in watched.run_ids:
                     ids = self._of_run.get(run_id, set())
-                    ids.discard(id)
+                    ids.discard(key)
                     if not ids:
                         self._of_run.pop(run_id, None)

@@ -309,6 +309,14 @@ class Heartbeat(Struct):
     stop_jobs: list[int]
 
 
+class Beat(Heartbeat):
+    """The answer to POST /workers/{id}/heartbeat: also, whose output somebody watches. `seen` stands for all of it but
+    the leases that are held."""
+
+    watched_jobs: list[int] = []
+    seen: str = ""
+
+
 class Decision(Struct):
     """Whether to run the job that a worker is about to start; `skip`: it was cancelled or given to another device."""
 
