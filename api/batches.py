@@ -28,7 +28,7 @@ class Printed(Struct, forbid_unknown_fields=True):
 class Release(Struct, forbid_unknown_fields=True):
     """POST /batches/{lease}/release; see sql/internal/end_batches.sql."""
 
-    reason: Literal["done", "drained", "busy", "unprepared"] = "done"
+    reason: Literal["done", "drained", "busy", "unprepared", "refused"] = "done"
     message: str | None = None
 
 

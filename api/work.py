@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 import sql
 from api.announcements import Announcements
@@ -52,6 +52,18 @@ class Release(Struct, forbid_unknown_fields=True):
     """POST /workers/{id}/devices/{id}/release."""
 
     message: str | None = None
+
+
+class Finding(Struct, forbid_unknown_fields=True):
+    """POST /workers/{id}/devices/{id}/health. `complaint`: why the device cannot work; null: it can."""
+
+    complaint: str | None = None
+
+
+class Health(Struct):
+    """Whether the device is given work."""
+
+    well: bool
 
 
 class Pulse(Struct, forbid_unknown_fields=True):
@@ -148,6 +160,13 @@ async def release_device(worker_id: Id, device_id: Id, data: JSONBody[Release], 
     await sql.call(db, "release_device", worker_id=worker_id, device_id=device_id, message=data.message)
 
 
+@post("/workers/{worker_id:int}/devices/{device_id:int}/health", status_code=200, summary="What a probe has found")
+async def report_health(worker_id: Id, device_id: Id, data: JSONBody[Finding], db: Db) -> Health:
+    return await sql.one(
+        db, Health, "report_health", worker_id=worker_id, device_id=device_id, complaint=data.complaint
+    )
+
+
 @post("/workers/{worker_id:int}/heartbeat", status_code=200, summary="The worker is alive; what should it stop?")
 async def heartbeat(
     worker_id: Id, db: Db, announcements: Hearing, request: AnyRequest, data: JSONBody[Pulse | None] = None
@@ -164,15 +183,10 @@ async def heartbeat(
 async def look(db: sql.Database, worker_id: int) -> Beat:
     beat = await sql.one(db, Heartbeat, "heartbeat", worker_id=worker_id)
     watched = (await sql.one(db, WatchedJobs, "list_watched_jobs", worker_id=worker_id)).job_ids
-    news = msgspec.json.encode([beat.draining, sorted(beat.empty_leases), sorted(beat.stop_jobs), watched])
-    return Beat(
-        draining=beat.draining,
-        leases=beat.leases,
-        empty_leases=beat.empty_leases,
-        stop_jobs=beat.stop_jobs,
-        watched_jobs=watched,
-        seen=sha256(news).hexdigest()[:16],
-    )
+    told = structs.asdict(beat)
+    news = [sorted(value) if isinstance(value, list) else value for name, value in told.items() if name != "leases"]
+    seen = sha256(msgspec.json.encode([news, watched])).hexdigest()[:16]
+    return Beat(**told, watched_jobs=watched, seen=seen)
 
 
 @post("/workers/{worker_id:int}/claims", status_code=200, summary="Claim a batch for a device; null: nothing to do")
@@ -269,6 +283,7 @@ async def list_sessions(worker_id: Id, data: JSONBody[Account], db: Db) -> OpenS
 HANDLERS = (
     register_worker,
     register_device,
+    report_health,
     release_device,
     heartbeat,
     claim,

@@ -139,6 +139,14 @@ class Client:
     def devices(self) -> list[Device]:
         return self._call("GET", "/devices", list[Device])
 
+    def quarantine(self, device_id: str | int, reason: str) -> Device:
+        return self._call(
+            "POST", f"/devices/{segment(device_id)}/quarantine", Device, body=msgspec.json.encode({"reason": reason})
+        )
+
+    def readmit(self, device_id: str | int) -> Device:
+        return self._call("POST", f"/devices/{segment(device_id)}/readmit", Device)
+
     def stats(self, org_id: str | None) -> Stats:
         return self._call("GET", "/stats", Stats, params=of_org(org_id))
 

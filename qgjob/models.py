@@ -301,12 +301,15 @@ class Worker(Struct):
 
 
 class Heartbeat(Struct):
-    """Which leases are held, which of them have no job left, which running jobs to stop, and whether to drain."""
+    """Which leases are held, which of them have no job left and which to drain, which running jobs to stop, which
+    devices to probe because their health has quarantined them, and whether to drain everything."""
 
     draining: bool
     leases: list[int]
     empty_leases: list[int]
+    drain_leases: list[int]
     stop_jobs: list[int]
+    sick_devices: list[int]
 
 
 class Beat(Heartbeat):
@@ -331,16 +334,21 @@ class Recorded(Struct):
 
 
 class Device(Struct):
-    """One slot that runs one test at a time."""
+    """One slot that runs one test at a time. In quarantine it gets no batch: `health` says so until a probe finds it
+    well, a `person` until one says otherwise. `strikes`: losses in a row."""
 
     device_id: int
     name: str
     target: Target
     labels: dict[str, str]
     worker: str | None
-    status: Literal["idle", "busy", "offline"]
+    status: Literal["idle", "busy", "quarantined", "offline"]
     installed_build: str | None
     epoch: int
+    quarantined_at: datetime | None
+    quarantined_by: Literal["health", "person"] | None
+    quarantine_reason: str | None
+    strikes: int
 
 
 class Stats(Struct):

@@ -64,6 +64,12 @@ empty_server = factories.postgresql_noproc(dbname="empty", load=[])
 empty_database = factories.postgresql("empty_server")
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds the builds that another, or whoever works here, has fetched."""
+    monkeypatch.setenv("QGJOB_CACHE_DIR", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def database_url(database: psycopg.Connection[Any]) -> str:
     """A migrated database that only this test uses."""

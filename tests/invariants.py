@@ -53,7 +53,10 @@ RULES: dict[str, LiteralString] = {
     "a budget is used up before it fails a job, and never overdrawn": """
         select job_id from qgjob.job where losses > 4 or test_failures > retries + 1
           or (failure_kind = 'infrastructure' and losses <> 4)
-          or (failure_kind in ('test', 'timeout') and test_failures <= retries and cancel_requested_at is null)""",
+          or (failure_kind in ('test', 'timeout') and test_failures <= retries and cancel_requested_at is null
+            and not exists (
+              select from qgjob.attempt join qgjob.batch using (batch_id)
+              where attempt.job_id = job.job_id and end_reason = 'refused'))""",
     "only a pass after a failed test is flaky": """
         select job_id from qgjob.job where flaky <> (status = 'completed' and test_failures > 0)""",
     "the epoch of a device is that of its last batch": """
@@ -68,7 +71,8 @@ RULES: dict[str, LiteralString] = {
         union all
         select device_id from qgjob.device join qgjob.batch using (device_id)
         where installed_build is not null and batch.epoch = device.epoch
-          and (end_reason in ('unprepared', 'expired', 'replaced') or (install and batch.installed_at is null))""",
+          and (end_reason in ('unprepared', 'refused', 'expired', 'replaced')
+            or (install and batch.installed_at is null))""",
     "nothing is held by a worker that has ended": """
         select batch_id from qgjob.batch join qgjob.worker using (worker_id)
         where batch.ended_at is null and worker.ended_at is not null""",

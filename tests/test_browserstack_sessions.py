@@ -130,12 +130,12 @@ def test_a_session_in_which_everything_passed_has_passed(database_url: str, clou
 @pytest.mark.usefixtures("batch")
 def test_a_slot_whose_session_has_ended_is_lost(database_url: str, cloud: BrowserStack) -> None:
     async def work(worker: Here, batch: Any, session: Any, remote: Session) -> None:
-        assert await worker.backend.probe(batch.device) is None
+        assert await worker.backend.lost(batch.device) is None
         cloud.refuse(99)
-        assert await worker.backend.probe(batch.device) is None, "the session may work nevertheless"
+        assert await worker.backend.lost(batch.device) is None, "the session may work nevertheless"
         cloud.refuse(0)
         cloud.end(remote, "BROWSERSTACK_SESSION_LIMIT_REACHED")
-        lost = await worker.backend.probe(batch.device)
+        lost = await worker.backend.lost(batch.device)
         assert lost == "The BrowserStack session has ended: BROWSERSTACK_SESSION_LIMIT_REACHED."
         assert await worker.backend.close_session(session, failed=True), "what has ended has a video, too"
 

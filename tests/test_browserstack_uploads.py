@@ -48,8 +48,9 @@ def test_a_build_is_uploaded_once_and_then_used_by_all(
 
     run(work)
     (upload,) = cloud.uploads
-    assert (upload.content, upload.name) == (path.read_bytes(), "shop.apk")
-    assert upload.custom_id == f"qgjob-{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (upload.content, upload.name) == (path.read_bytes(), f"{sha256}.apk")
+    assert upload.custom_id == f"qgjob-{sha256}"
     assert engine.row("select url, claimed_by from qgjob.upload") == (upload.url, None)
 
 
@@ -220,8 +221,8 @@ def test_a_bs_url_is_used_as_it_is_and_blamed_when_it_has_expired(
     ("name", "content", "blame", "words"),
     [
         ("shop.zip", "shop 1.0", "app", "does not take this build: .*HTTP 422.*Please upload an Android app"),
-        ("shop.apk", "something else", "app", "not the build that was registered"),
-        ("missing.apk", None, "device", "cannot be read: No such file"),
+        ("shop.apk", "something else", "app", "not the one that was added to the build"),
+        ("missing.apk", None, "config", "There is no file"),
     ],
 )
 def test_a_build_that_cannot_be_uploaded_says_why_and_gives_up_its_claim(

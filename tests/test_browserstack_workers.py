@@ -235,6 +235,8 @@ def test_credentials_are_nowhere_in_the_log_or_the_database(
     worker = services.worker("cloud", *options(cloud, duration_s=0.5), PYTHONDEVMODE="1", **environment)
     assert wait_until(lambda: engine.run(run_id).running == 1, 60)
     cloud.end(cloud.running()[0], "BROWSERSTACK_IDLE_TIMEOUT")
+    assert wait_until(lambda: engine.rows("select from qgjob.device where strikes = 3"), 60)
+    engine.call("readmit_device", device_id=engine.value("select device_id from qgjob.device"))
     assert ended(engine, run_id)
     worker.process.send_signal(signal.SIGTERM)
     worker.process.wait(30)

@@ -33,7 +33,8 @@ def test_a_batch_holds_jobs_of_one_build_target_selector_and_reset(engine: Engin
     while batch := engine.claim(driver):
         assert len(batch.jobs) == 1
         seen.append((batch.org_id, batch.app_version_id, batch.target, str(batch.selector), batch.reset))
-        engine.release(batch.lease, "unprepared")
+        engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+        engine.release(batch.lease)
     assert len(set(seen)) == 5
 
 

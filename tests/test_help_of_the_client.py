@@ -19,7 +19,17 @@ def test_the_help_names_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [*COMMANDS, "workers drain", "artifacts list", "artifacts download", "builds add", "builds list"]
+    "command",
+    [
+        *COMMANDS,
+        "workers drain",
+        "devices quarantine",
+        "devices readmit",
+        "artifacts list",
+        "artifacts download",
+        "builds add",
+        "builds list",
+    ],
 )
 def test_a_command_has_help_with_an_example_that_is_its_own(command: str) -> None:
     result = qgjob(*command.split(), "--help", GITHUB_ACTIONS="true")

@@ -54,5 +54,5 @@ def test_every_setting_from_the_environment_is_in_the_readme() -> None:
         for path in (CHECKOUT / folder).rglob("*.py")
         for name in re.findall(r"""["'](QGJOB_[A-Z_]+)["']""", path.read_text())
     }
-    given_to_tests = {"QGJOB_ATTEMPTS", "QGJOB_DEVICE", "QGJOB_TARGET", "QGJOB_EVENTS"}
+    given_to_tests = {"QGJOB_ATTEMPTS", "QGJOB_DEVICE", "QGJOB_TARGET", "QGJOB_EVENTS", "QGJOB_SESSION"}
     assert sorted(name for name in used - given_to_tests if f"`{name}`" not in README) == []

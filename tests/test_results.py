@@ -85,23 +85,19 @@ def test_lost_devices_are_forgiven_three_times(engine: Engine) -> None:
 
 def test_reported_infrastructure_failures_have_the_same_budget(engine: Engine) -> None:
     (job_id,) = engine.submit("a.js").job_ids
-    driver = engine.drive()
-    for expected in ("pending", "pending", "pending", "failed"):
-        batch = engine.claim(driver)
+    for number, expected in enumerate(("pending", "pending", "pending", "failed")):
+        batch = engine.claim(engine.drive(f"phone-{number}"))
         assert engine.run_job(batch.lease, job_id, "failed", "infrastructure").status == expected
         engine.release(batch.lease)
     assert engine.job(job_id).failure_kind == "infrastructure"
-    assert engine.claim(driver) is None
+    assert engine.claim(engine.drive("phone-9")) is None
 
 
 def test_an_unprepared_batch_is_a_loss_for_all_its_jobs(engine: Engine) -> None:
     run = engine.submit("a.js", "b.js")
-    driver = engine.drive()
-    for _ in range(4):
-        while batch := engine.claim(driver):
+    for number in range(8):
+        if batch := engine.claim(engine.drive(f"phone-{number}")):
             engine.call("release_batch", lease=batch.lease, reason="unprepared", message="no space left")
-            if len(batch.jobs) == 1:
-                continue
     for job_id in run.job_ids:
         job = engine.job(job_id)
         assert (job.status, job.failure_kind, job.message) == ("failed", "infrastructure", "no space left")

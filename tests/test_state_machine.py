@@ -123,9 +123,20 @@ class Calls(RuleBasedStateMachine):
                 self.attempt("start_job", lease=lease, job_id=job_id)
             self.attempt("finish_job", lease=lease, job_id=job_id, status=outcome[0], failure_kind=outcome[1])
 
-    @called(pick=PICK, reason=st.sampled_from(["done", "done", "drained", "busy", "unprepared"]))
+    @called(pick=PICK, reason=st.sampled_from(["done", "done", "drained", "busy", "unprepared", "refused"]))
     def release(self, pick: int, reason: str) -> None:
         self.attempt("release_batch", lease=self.lease(pick)[0], reason=reason)
+
+    @called(pick=PICK, which=st.sampled_from(["sick", "well", "quarantine", "readmit"]))
+    def health(self, pick: int, which: str) -> None:
+        worker_id, device_id = self.drivers[pick % len(self.drivers)]
+        if which in ("sick", "well"):
+            complaint = "no room on it" if which == "sick" else None
+            self.attempt("report_health", worker_id=worker_id, device_id=device_id, complaint=complaint)
+        elif which == "quarantine":
+            self.attempt("quarantine_device", device_id=device_id, reason="its screen is broken")
+        else:
+            self.attempt("readmit_device", device_id=device_id)
 
     @called(pick=PICK)
     def heartbeat(self, pick: int) -> None:

@@ -53,7 +53,7 @@ def act(url: str, seed: int, until: float) -> tuple[int, list[str]]:
                     if engine.start(lease, job_id) == "run" and dice.random() < 0.9:
                         engine.finish(lease, job_id, *dice.choice([("completed", None)] * 3 + [
                             ("failed", "test"), ("failed", "infrastructure")]))  # fmt: skip
-                engine.release(lease, dice.choice(["done", "done", "drained", "busy", "unprepared"]))
+                engine.release(lease, dice.choice(["done", "done", "drained", "busy", "unprepared", "refused"]))
 
         def cancel() -> None:
             last = engine.value("select coalesce(max(run_id), 0) from qgjob.run")
@@ -88,12 +88,18 @@ def act(url: str, seed: int, until: float) -> tuple[int, list[str]]:
                     engine.start(lease, dice.choice(jobs))
 
         def beat() -> None:
-            engine.call("heartbeat", worker_id=worker)
+            sick = engine.call("heartbeat", worker_id=worker).sick_devices
+            for device_id in sick:
+                engine.call("readmit_device", device_id=device_id)
+
+        def quarantine() -> None:
+            complaint = dice.choice([None, "no room on it"])
+            engine.call("report_health", worker_id=worker, device_id=dice.choice(devices), complaint=complaint)
 
         def keep() -> None:
             engine.call("housekeep")
 
-        single = [submit, submit, claim, claim, claim, claim, start, cancel, retry, beat, keep, keep, keep]
+        single = [submit, submit, claim, claim, claim, claim, start, cancel, retry, beat, quarantine, keep, keep, keep]
         several = [work, work, work, work, message, lapse, leave]
         while monotonic() < until:
             calls += 1

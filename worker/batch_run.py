@@ -9,7 +9,7 @@ import logging
 from contextlib import aclosing
 from typing import Literal
 
-from worker.batch import Batch, BatchJob, PrepareError
+from worker.batch import Batch, BatchJob, Blame, PrepareError
 from worker.devices import Backend, Recorder
 from worker.executors import Executor, Finished, Log, Prepared, Started
 from worker.live_log import LiveLog
@@ -25,6 +25,13 @@ STOP_GRACE_S = 30
 FRUITLESS_ENDS = 3
 # Installing and opening a session together; what takes longer hangs.
 PREPARE_LIMIT_S = 900
+# Whose fault it is that nothing could run → how the batch ends.
+REASONS: dict[Blame, Reason] = {
+    "device": "unprepared",
+    "config": "unprepared",
+    "provider": "busy",
+    "app": "refused",
+}
 
 
 class BatchRun:
@@ -111,8 +118,7 @@ class BatchRun:
                 unable = error
             await self._results.recorded()
             if unable and len(self._left) == len(self.batch.jobs):
-                reason: Reason = "busy" if unable.blame == "provider" else "unprepared"
-                await self._engine.release(self.batch.lease, reason, str(unable))
+                await self._engine.release(self.batch.lease, REASONS[unable.blame], str(unable))
             else:
                 await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
         except LeaseLost as error:

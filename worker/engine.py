@@ -38,6 +38,10 @@ class Admission(Struct):
     admitted: bool
 
 
+class Health(Struct):
+    well: bool
+
+
 class Housekept(Struct):
     expired: int
     submitted: int
@@ -77,6 +81,19 @@ class SqlEngine:
             )
         )
         return registered.device_id
+
+    async def report_health(self, device_id: int, complaint: str | None) -> bool:
+        health = await self._until_answered(
+            lambda: sql.one(
+                self._db,
+                Health,
+                "report_health",
+                worker_id=self.worker_id,
+                device_id=device_id,
+                complaint=storable(complaint),
+            )
+        )
+        return health.well
 
     async def release_device(self, device_id: int, message: str) -> None:
         await self._until_answered(

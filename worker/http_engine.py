@@ -32,6 +32,10 @@ class Admission(Struct):
     admitted: bool
 
 
+class Health(Struct):
+    well: bool
+
+
 class HttpEngine:
     """Implements worker.protocol.Engine. What cannot be decided now is asked again, also 401 once it has registered:
     who changes tokens or a proxy shall not stop a lab."""
@@ -53,6 +57,11 @@ class HttpEngine:
         body = {"name": name, "target": target, "labels": labels}
         registered: DeviceId = await self._ask("/devices", DeviceId, body)
         return registered.device_id
+
+    async def report_health(self, device_id: int, complaint: str | None) -> bool:
+        body = {"complaint": storable(complaint)}
+        health: Health = await self._ask(f"/devices/{device_id}/health", Health, body)
+        return health.well
 
     async def release_device(self, device_id: int, message: str) -> None:
         await self._ask(f"/devices/{device_id}/release", None, {"message": storable(message)})

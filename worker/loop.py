@@ -42,7 +42,12 @@ class Drive:
         self.device = device
         self.gone = asyncio.Event()
         self.leaving = asyncio.Event()  # it is gone, or the worker drains
+        self.stirred = asyncio.Event()  # that, or somebody has said something of its health
         self.ended = asyncio.Event()
+
+    def leave(self) -> None:
+        self.leaving.set()
+        self.stirred.set()
 
 
 class Worker:
@@ -55,6 +60,7 @@ class Worker:
         self._runs: dict[int, BatchRun] = {}
         self._drives: dict[str, Drive] = {}
         self._leaving = asyncio.Event()
+        self._sick: set[int] = set()
         self._draining = False
 
     async def run(self) -> None:
@@ -113,7 +119,7 @@ class Worker:
 
     def _lose(self, drive: Drive) -> None:
         drive.gone.set()
-        drive.leaving.set()
+        drive.leave()
         log.warning("%s is gone", drive.device.name)
         for run in self._runs.values():
             if run.batch.device == drive.device.name:
@@ -127,7 +133,7 @@ class Worker:
             run.drain(at_once=at_once)
         self._leaving.set()
         for drive in self._drives.values():
-            drive.leaving.set()
+            drive.leave()
 
     async def _drive(self, drive: Drive, last: Drive | None) -> None:
         if last:
@@ -150,13 +156,16 @@ class Worker:
             left_s = CLAIM_WAIT_S
             if self._options.max_idle_s is not None:
                 left_s = min(left_s, idle_since + self._options.max_idle_s - loop.time())
-            able = not failures or await self._can_work(drive)
+            drive.stirred.clear()
+            able = not (failures or device_id in self._sick) or await self._is_well(drive, device_id)
             batch = await self._claim(drive, device_id, max(0.0, left_s)) if able else None
             if batch is None:
+                failures += device_id in self._sick
                 if left_s <= 0:
                     return
-                if not able:
-                    await self._wait(drive.leaving, PROBE_AGAIN_S)
+                if not able and not drive.leaving.is_set():
+                    sick = device_id in self._sick
+                    await self._wait(drive.stirred, self._pause_s(failures) if sick else PROBE_AGAIN_S)
                 continue
             if drive.gone.is_set():
                 return  # meanwhile; the batch goes back with the device
@@ -164,14 +173,16 @@ class Worker:
             idle_since = loop.time()
             failures = 0 if able else failures + 1
             if failures:
-                await self._wait(drive.gone, min(2.0**failures, LONGEST_PAUSE_S))
+                await self._wait(drive.gone, self._pause_s(failures))
 
-    async def _can_work(self, drive: Drive) -> bool:
-        """After a lost batch: the next one would cost its jobs a loss, too."""
+    async def _is_well(self, drive: Drive, device_id: int) -> bool:
+        """Asked after a lost batch, which would cost the next one's jobs a loss, too; and in quarantine."""
         why = await self._backend.probe(drive.device.name)
         if why:
             log.warning("claiming nothing: %s", why)
-        return why is None
+        well = await self._engine.report_health(device_id, why)
+        (self._sick.discard if well else self._sick.add)(device_id)
+        return well
 
     async def _take(self, drive: Drive) -> int | None:
         """Where a worker that was killed had the device, its lease must run out first. None: it is over before that."""
@@ -232,6 +243,9 @@ class Worker:
         except TimeoutError:
             pass
 
+    def _pause_s(self, failures: int) -> float:
+        return min(2.0 ** min(failures, 10), LONGEST_PAUSE_S)
+
     def _watch(self, job_id: int) -> None:
         for run in self._runs.values():
             run.watch(job_id)
@@ -247,7 +261,13 @@ class Worker:
             for lease, run in self._runs.items():
                 if lease in beat.empty_leases:
                     run.abandon()
+                if lease in beat.drain_leases:
+                    run.drain()
                 run.cancel(set(beat.stop_jobs))
+            if self._sick != set(beat.sick_devices):
+                self._sick = set(beat.sick_devices)
+                for drive in self._drives.values():
+                    drive.stirred.set()
             if beat.draining and not self._draining:
                 self.drain()
             wait_s = min(self._options.lease_s / 3, BEAT_WAIT_S)

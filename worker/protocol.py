@@ -15,7 +15,7 @@ from worker.executors import Finished
 
 log = logging.getLogger("worker")
 Answer = TypeVar("Answer")
-Reason = Literal["done", "drained", "busy", "unprepared"]
+Reason = Literal["done", "drained", "busy", "unprepared", "refused"]
 LONGEST_PAUSE_S = 5.0
 
 
@@ -47,6 +47,10 @@ class Engine(Ledger, Protocol):
 
     async def register_worker(self, name: str, version: str, targets: list[Target], lease_s: int) -> None: ...
     async def register_device(self, name: str, target: Target, labels: dict[str, str]) -> int: ...
+    async def report_health(self, device_id: int, complaint: str | None) -> bool:
+        """Whether the device may work now. `complaint`: why it cannot, after a probe."""
+        ...
+
     async def release_device(self, device_id: int, message: str) -> None:
         """The device is out of sight: it is offline until it is registered again."""
         ...

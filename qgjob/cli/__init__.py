@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qgjob import __version__
-from qgjob.cli import act, artifacts, builds, fleet, local, logs, output, replay, show, submit
+from qgjob.cli import act, artifacts, builds, devices, fleet, local, logs, output, replay, show, submit
 
 # No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -41,7 +41,7 @@ app.command(epilog=act.RETRY_EPILOG)(act.retry)
 app.add_typer(builds.builds_app, name="builds")
 app.command(epilog=fleet.GROUPS_EPILOG)(fleet.groups)
 app.add_typer(fleet.workers_app, name="workers")
-app.command(epilog=fleet.DEVICES_EPILOG)(fleet.devices)
+app.add_typer(devices.devices_app, name="devices")
 app.command(epilog=fleet.STATS_EPILOG)(fleet.stats)
 app.command(epilog=fleet.HEALTH_EPILOG)(fleet.health)
 app.command(epilog=local.DEV_EPILOG)(local.dev)

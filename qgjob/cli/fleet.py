@@ -1,6 +1,5 @@
-"""`qgjob groups`, `workers`, `devices`, `stats` and `health`: how the service does."""
+"""`qgjob groups`, `workers`, `stats` and `health`: how the service does."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -11,7 +10,6 @@ from qgjob.errors import Exit, Usage
 GROUPS_EPILOG = options.examples("qgjob groups --org-id=qualgent")
 WORKERS_EPILOG = options.examples("qgjob workers", "qgjob workers drain 3")
 DRAIN_EPILOG = options.examples("qgjob workers drain 3")
-DEVICES_EPILOG = options.examples("qgjob devices")
 STATS_EPILOG = options.examples("qgjob stats", "qgjob stats --org-id=qualgent --json")
 HEALTH_EPILOG = options.examples("qgjob health", "qgjob health --wait-for=60s && qgjob submit …")
 
@@ -41,7 +39,7 @@ def groups(*, org_id: options.OrgId = None, as_json: options.Json = False, serve
         for group in found
     ]
     headings = "GROUP ORG BUILD TARGET RESET PRIORITY PENDING QUEUED RUNNING DEVICES OLDEST"
-    print_rows(headings, rows, empty="no group has unfinished jobs")
+    output.rows(headings, rows, empty="no group has unfinished jobs")
     return Exit.OK
 
 
@@ -67,7 +65,7 @@ def workers(context: typer.Context, *, as_json: options.Json = False, server_url
         )
         for worker in found
     ]
-    print_rows(
+    output.rows(
         "WORKER NAME STATUS TARGETS DEVICES VERSION STARTED SEEN",
         rows,
         empty="no worker is registered",
@@ -90,28 +88,6 @@ def drain(
         output.answer_json("worker", worker)
     else:
         output.answer(f"Worker {worker.worker_id} ({output.one_line(worker.name)}) is {worker.status}")
-    return Exit.OK
-
-
-def devices(*, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
-    """List devices: what they do and which build they have installed."""
-    found = settings.connect(server_url).devices()
-    if as_json:
-        output.answer_json("devices", found)
-        return Exit.OK
-    rows = [
-        (
-            str(device.device_id),
-            device.name,
-            device.target,
-            device.status,
-            device.worker or "",
-            device.installed_build or "",
-            words.pairs(device.labels),
-        )
-        for device in found
-    ]
-    print_rows("DEVICE NAME TARGET STATUS WORKER INSTALLED LABELS", rows, empty="no device is registered")
     return Exit.OK
 
 
@@ -178,10 +154,3 @@ def health(
             )
         )
     return Exit.OK if found.status == "ok" else Exit.NO_VERDICT
-
-
-def print_rows(headings: str, rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    if rows:
-        output.answer(output.table(headings, rows))
-    else:
-        output.say(empty)

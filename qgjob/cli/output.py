@@ -111,3 +111,11 @@ def _write(stream: TextIO | None, text: str) -> None:
 def _nobody_reads(stream: TextIO) -> None:
     # A reader that left (`qgjob list | head -1`) changes nothing about the outcome, so the exit code stays ours.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def rows(headings: str, found: Sequence[Sequence[str]], *, empty: str) -> None:
+    """A table as the answer; of nothing, the talk says so."""
+    if found:
+        answer(table(headings, found))
+    else:
+        say(empty)

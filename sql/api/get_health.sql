@@ -1,5 +1,5 @@
 -- Is the service able to do its work? `degraded`: jobs wait for devices, of a target and perhaps with labels, that no
--- live worker drives.
+-- live worker drives; devices in quarantine do not count.
 create or replace function qgjob.get_health()
 returns table (
   status text, database text, schema_version text, oldest_pending_s double precision, live_workers jsonb,
@@ -27,6 +27,6 @@ returns table (
       and exists (select from qgjob.job_group where job_group.lane_id = lane.lane_id and head_priority is not null)
       and not exists (
         select from qgjob.device join qgjob.worker using (worker_id)
-        where device.target = lane.target and labels @> selector and qgjob.worker_status(worker) = 'live')
+        where device.target = lane.target and labels @> selector and quarantined_at is null and qgjob.worker_status(worker) = 'live')
   ) as unserved
 $$;

@@ -12,6 +12,7 @@ declare
   v_group qgjob.job_group;
   v_batch qgjob.batch;
   v_next record;
+  v_sick record;
 begin
   select * into v_details from qgjob.get_job(p_job_id, p_org_id);
   select * into v_job from qgjob.job where job.job_id = p_job_id;
@@ -48,8 +49,12 @@ begin
     join qgjob.worker on worker.worker_id = device.worker_id and qgjob.worker_status(worker) = 'live'
     left join qgjob.batch on batch.device_id = device.device_id and batch.ended_at is null
     left join qgjob.job_group as current_group on current_group.group_id = batch.group_id
-    where device.target = v_group.target and device.labels @> v_group.selector
+    where device.target = v_group.target and device.labels @> v_group.selector and device.quarantined_at is null
   ) as free;
+  select device.name, quarantine_reason as why into v_sick
+  from qgjob.device join qgjob.worker on worker.worker_id = device.worker_id and qgjob.worker_status(worker) = 'live'
+  where target = v_group.target and labels @> v_group.selector and quarantined_at is not null
+  order by quarantined_at desc limit 1;
   devices_fitting := v_next.fitting;
   devices_on_group := v_next.on_group;
   if v_job.status = 'pending' and v_next.fitting > 0 then
@@ -70,6 +75,8 @@ begin
       '%s joined its group: its share of the remaining work was worth an installation.', v_details.device)
     when v_batch.chosen = 'taken back' then format(
       '%s was idle and took it from a device that had not started it.', v_details.device)
+    when devices_fitting = 0 and v_sick.name is not null then format(
+      'Every device that it could run on is in quarantine. %s: %s', v_sick.name, v_sick.why)
     when devices_fitting = 0 then format('No live worker drives a device for target %s%s.', v_group.target,
       case when v_group.selector <> '{}' then ' with ' || v_group.selector::text else '' end)
     when not qgjob.has_room(v_job.org_id) then 'Its organisation already has all the devices that it may have.'

@@ -13,7 +13,7 @@ declare
   v_share_s double precision;
 begin
   select count(*) into v_helpers
-  from qgjob.device where target = p_group.target and worker_id is not null and labels @> p_group.selector;
+  from qgjob.device where target = p_group.target and worker_id is not null and quarantined_at is null and labels @> p_group.selector;
   v_share_s := case when qgjob.is_wiped(p_group.target)
     then v_remaining_s / greatest(1, least(v_helpers - p_group.devices, v_worth))
     else v_remaining_s / (2 * greatest(1, p_group.devices + 1, least(v_helpers, v_worth))) end;

@@ -2,6 +2,7 @@
 --   done, drained        the worker gives back what it did not finish: no attempt is counted
 --   busy                 a device cloud has no room, or is down: nobody's fault, no attempt is counted either
 --   unprepared           the build could not be installed or the session not opened: a loss for every job of the batch
+--   refused              no device can take the build: every pending job of the group fails with this batch's
 --   expired, replaced    the worker was lost: a loss for the job that was running
 -- A loss is an attempt that ended as failed/infrastructure. Three are taken up again, the fourth ends the job.
 --
@@ -16,6 +17,7 @@ declare
   v_jobs bigint[];
   v_lost bigint[];
   v_final bigint[];
+  v_kind text := case when p_reason = 'refused' then 'test' else 'infrastructure' end;
 begin
   perform from qgjob.device
   where device_id in (select device_id from qgjob.batch where batch_id = any (p_batch_ids))
@@ -29,19 +31,34 @@ begin
   update qgjob.batch set ended_at = v_now, end_reason = p_reason where batch_id = any (v_batches);
   update qgjob.device set installed_build = null, installed_at = null
   where device_id in (select device_id from qgjob.batch where batch_id = any (v_batches))
-    and (p_reason in ('unprepared', 'expired', 'replaced') or qgjob.is_wiped(target)) and installed_build is not null;
+    and (p_reason in ('unprepared', 'refused', 'expired', 'replaced') or qgjob.is_wiped(target)) and installed_build is not null;
+
+  if p_reason = 'unprepared' then
+    perform qgjob.strike_device(device_id, p_message) from qgjob.batch where batch_id = any (v_batches);
+  elsif p_reason = 'refused' then
+    -- What another device is just claiming will be refused there.
+    update qgjob.job set status = 'queued', batch_id = rest.batch_id
+    from (
+      select job.job_id, batch.batch_id from qgjob.batch join qgjob.job using (group_id)
+      where batch.batch_id = any (v_batches) and job.status = 'pending' and not exists (
+        select from qgjob.attempt where attempt.job_id = job.job_id and attempt.batch_id = batch.batch_id)
+      order by job.job_id for no key update of job skip locked
+    ) as rest
+    where job.job_id = rest.job_id;
+  end if;
 
   v_jobs := array(select job_id from qgjob.job where batch_id = any (v_batches) order by job_id for no key update);
 
   with lost as (
-    update qgjob.job set attempts = attempts + 1, losses = losses + 1
-    where job_id = any (v_jobs) and cancel_requested_at is null and (p_reason = 'unprepared'
+    update qgjob.job set attempts = attempts + 1,
+      losses = losses + (p_reason <> 'refused')::integer, test_failures = test_failures + (p_reason = 'refused')::integer
+    where job_id = any (v_jobs) and cancel_requested_at is null and (p_reason in ('unprepared', 'refused')
       or (p_reason in ('expired', 'replaced') and status = 'running'))
     returning job_id, attempts, org_id, batch_id, started_at
   ), recorded as (
     insert into qgjob.attempt
       (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, started_at, ended_at)
-    select lost.job_id, lost.attempts, lost.org_id, lost.batch_id, 'failed', 'infrastructure',
+    select lost.job_id, lost.attempts, lost.org_id, lost.batch_id, 'failed', v_kind,
       coalesce(p_message, format('Worker %s was lost while %s ran this job.', worker.name, device.name)),
       '[]', '', coalesce(lost.started_at, v_now), v_now
     from lost
@@ -55,19 +72,23 @@ begin
   perform qgjob.emit('batch.ended', jsonb_build_object('org_id', batch.org_id, 'batch_id', batch_id,
     'device', device.name, 'reason', p_reason, 'returned', (
       select count(*) from qgjob.job
-      where job.batch_id = batch.batch_id and cancel_requested_at is null and losses <= 3)))
+      where job.batch_id = batch.batch_id and cancel_requested_at is null and losses <= 3 and p_reason <> 'refused')))
   from qgjob.batch join qgjob.device using (device_id) where batch_id = any (v_batches);
 
   with ended as (
     update qgjob.job set
       version = version + 1, batch_id = null,
-      status = case when cancel_requested_at is not null then 'cancelled' when losses > 3 then 'failed' else 'pending' end,
-      failure_kind = case when cancel_requested_at is null and losses > 3 then 'infrastructure' end,
-      message = case when cancel_requested_at is null and losses > 3
+      status = case when cancel_requested_at is not null then 'cancelled' when ends then 'failed' else 'pending' end,
+      failure_kind = case when cancel_requested_at is null and ends then v_kind end,
+      message = case when cancel_requested_at is null and ends
         then coalesce(p_message, format('The job''s worker was lost %s times.', losses)) else message end,
-      started_at = case when cancel_requested_at is not null or losses > 3 then started_at end,
-      finished_at = case when cancel_requested_at is not null or losses > 3 then v_now end
-    where job_id = any (v_jobs)
+      started_at = case when cancel_requested_at is not null or ends then started_at end,
+      finished_at = case when cancel_requested_at is not null or ends then v_now end
+    from (
+      select held.job_id as id, held.losses > 3 or p_reason = 'refused' as ends
+      from qgjob.job as held where held.job_id = any (v_jobs)
+    ) as held
+    where job_id = held.id
     returning job_id, finished_at
   )
   select coalesce(array_agg(job_id), '{}') into v_final from ended where finished_at is not null;
@@ -86,8 +107,12 @@ begin
   perform qgjob.announce(v_jobs);
   perform qgjob.emit('job.' || case when status = 'pending' then 'retried' else status end,
     jsonb_build_object('org_id', org_id, 'job_id', job_id,
-      'failure_kind', case when status <> 'cancelled' then 'infrastructure' end))
+      'failure_kind', case when status <> 'cancelled' then v_kind end))
   from qgjob.job where job_id = any (v_lost || v_final) group by job_id;
+  if p_reason = 'refused' then
+    perform qgjob.lower_head(group_id) from (
+      select distinct group_id from qgjob.batch where batch_id = any (v_batches)) as emptied;
+  end if;
   perform qgjob.wake_devices(array(
     select distinct target from qgjob.job_group join qgjob.job using (group_id)
     where job_id = any (v_jobs) and status = 'pending'));

@@ -49,7 +49,7 @@ begin
     end if;
     select * into v_device from qgjob.device where device_id = p_device_id;
   end if;
-  if v_worker.draining then
+  if v_worker.draining or v_device.quarantined_at is not null then
     return;
   end if;
 

@@ -1,9 +1,10 @@
 -- Record how one attempt ended; see finish_jobs.
 drop function if exists qgjob.finish_job(bigint, bigint, text, text, text, jsonb, text);
+drop function if exists qgjob.finish_job(bigint, bigint, text, text, text, jsonb, text, jsonb, real, real, real);
 create or replace function qgjob.finish_job(
   p_lease bigint, p_job_id bigint, p_status text, p_failure_kind text default null, p_message text default null,
-  p_tests jsonb default '[]', p_log text default '', p_files jsonb default '[]', p_reset_s real default null,
-  p_upload_s real default null, p_video_offset_s real default null
+  p_tests jsonb default '[]', p_log text default '', p_files jsonb default '[]', p_reset_s double precision default null,
+  p_upload_s double precision default null, p_video_offset_s double precision default null
 ) returns table (status text, recorded boolean) language sql volatile as $$
   select status, recorded from qgjob.finish_jobs(p_lease, jsonb_build_array(jsonb_build_object(
     'job_id', p_job_id, 'status', p_status, 'failure_kind', p_failure_kind, 'message', p_message, 'tests', p_tests,

@@ -15,7 +15,8 @@ declare
   c_log_length constant integer := 65536;
   c_message_length constant integer := 4000;
   v_now timestamptz := qgjob.now();
-  v_claimed_at timestamptz := (select claimed_at from qgjob.batch where batch_id = p_lease);
+  v_batch qgjob.batch;
+  v_loss record;
   v_results qgjob.attempt_result[];
   v_jobs qgjob.job[];
   v_job record;
@@ -40,6 +41,12 @@ begin
       message = 'Each job has one result.';
   end if;
 
+  select * into v_batch from qgjob.batch where batch_id = p_lease;
+  select result.job_id as id, result.message into v_loss from unnest(v_results) as result
+  where result.failure_kind = 'infrastructure' order by result.job_id desc limit 1;
+  -- Devices before jobs, as everywhere; only where this ends a series of losses, or continues one.
+  perform from qgjob.device where device_id = v_batch.device_id and (strikes > 0 or v_loss.id is not null)
+  for no key update;
   v_jobs := array(
     select job from qgjob.job where job.job_id = any (array(select result.job_id from unnest(v_results) as result))
     order by job.job_id for no key update);
@@ -85,7 +92,7 @@ begin
     ended_at, files, reset_s, upload_s, video_offset_s)
   select job.job_id, job.attempts + 1, job.org_id, p_lease, (ended.result).status, (ended.result).failure_kind,
     left((ended.result).message, c_message_length), coalesce((ended.result).tests, '[]'),
-    right(coalesce((ended.result).log, ''), c_log_length), coalesce(job.started_at, v_claimed_at), v_now,
+    right(coalesce((ended.result).log, ''), c_log_length), coalesce(job.started_at, v_batch.claimed_at), v_now,
     coalesce((ended.result).files, '[]'), (ended.result).reset_s, (ended.result).upload_s, (ended.result).video_offset_s
   from unnest(v_jobs) as job join unnest(v_ended) as ended using (job_id);
 
@@ -97,11 +104,16 @@ begin
     failure_kind = case when ended.status = 'failed' then (ended.result).failure_kind end,
     flaky = ended.status = 'completed' and test_failures > 0,
     message = left((ended.result).message, c_message_length),
-    started_at = case when ended.status <> 'pending' then coalesce(started_at, v_claimed_at) end,
+    started_at = case when ended.status <> 'pending' then coalesce(started_at, v_batch.claimed_at) end,
     finished_at = case when ended.status <> 'pending' then v_now end
   from unnest(v_ended) as ended
   where job.job_id = ended.job_id;
 
+  if v_loss.id is not null then
+    perform qgjob.strike_device(v_batch.device_id, v_loss.message, v_loss.id);
+  elsif exists (select from unnest(v_ended) as ended where (ended.result).status <> 'cancelled') then
+    update qgjob.device set strikes = 0, lost_job_id = null where device_id = v_batch.device_id and strikes > 0;
+  end if;
   perform qgjob.learn_tests(v_jobs, v_ended);
   v_final := array(select ended.job_id from unnest(v_ended) as ended where ended.status <> 'pending');
   v_again := array(select ended.job_id from unnest(v_ended) as ended where ended.status = 'pending');

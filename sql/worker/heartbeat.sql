@@ -1,7 +1,13 @@
 -- The worker is alive: renew the leases of all its batches, and learn which are held, which of those have no job left
--- (no use in installing for them), which running jobs to stop, and whether to drain. A renewal after expiry counts as long as nobody has taken the batch.
+-- (no use in installing for them), which to drain (finish the running test, give back the rest), which running jobs to
+-- stop, which devices to probe because their health has quarantined them (see report_health), and whether to drain all.
+-- A renewal after expiry counts as long as nobody has taken the batch.
+drop function if exists qgjob.heartbeat(bigint);
 create or replace function qgjob.heartbeat(p_worker_id bigint)
-returns table (draining boolean, leases bigint[], empty_leases bigint[], stop_jobs bigint[]) language plpgsql volatile
+returns table (
+  draining boolean, leases bigint[], empty_leases bigint[], drain_leases bigint[], stop_jobs bigint[],
+  sick_devices bigint[]
+) language plpgsql volatile
 set enable_seqscan = off as $$
 declare
   v_worker qgjob.worker := qgjob.require_worker(p_worker_id);
@@ -19,5 +25,10 @@ begin
     select lease from unnest(v_leases) as lease
     where not exists (select from qgjob.job where batch_id = lease)
   ), array(
-    select job_id from qgjob.job where batch_id = any (v_leases) and cancel_requested_at is not null);
+    select batch_id from qgjob.batch join qgjob.device using (device_id)
+    where batch_id = any (v_leases) and quarantined_at is not null
+  ), array(
+    select job_id from qgjob.job where batch_id = any (v_leases) and cancel_requested_at is not null
+  ), array(
+    select device_id from qgjob.device where worker_id = p_worker_id and quarantined_by = 'health');
 end $$;

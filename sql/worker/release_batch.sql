@@ -2,9 +2,9 @@
 create or replace function qgjob.release_batch(p_lease bigint, p_reason text default 'done', p_message text default null)
 returns void language plpgsql volatile as $$
 begin
-  if p_reason is null or p_reason not in ('done', 'drained', 'busy', 'unprepared') then
+  if p_reason is null or p_reason not in ('done', 'drained', 'busy', 'unprepared', 'refused') then
     raise exception using errcode = 'QJ422', constraint = 'end_reason_is_known', column = 'reason',
-      message = 'A batch is released as done, drained, busy or unprepared.';
+      message = 'A batch is released as done, drained, busy, unprepared or refused.';
   end if;
   if not exists (select from qgjob.batch where batch_id = p_lease) then
     perform qgjob.refuse_lease(p_lease);

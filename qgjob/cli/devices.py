@@ -1,0 +1,84 @@
+"""`qgjob devices`: what they do, and which are out of use and why."""
+
+from typing import Annotated
+
+import typer
+
+from qgjob.cli import options, output, settings, words
+from qgjob.errors import Exit
+from qgjob.models import Device
+
+EPILOG = options.examples(
+    "qgjob devices", "qgjob devices quarantine 3 --reason='the battery swells'", "qgjob devices readmit 3"
+)
+QUARANTINE_EPILOG = options.examples("qgjob devices quarantine 3 --reason='the battery swells'")
+READMIT_EPILOG = options.examples("qgjob devices readmit 3")
+
+DeviceId = Annotated[str, typer.Argument(metavar="DEVICE_ID", help="As `qgjob devices` lists it.")]
+
+devices_app = typer.Typer(rich_markup_mode=None)
+
+
+@devices_app.callback(invoke_without_command=True, epilog=EPILOG)
+def devices(context: typer.Context, *, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
+    """List devices: what they do, which build they have installed, and what keeps them from working."""
+    if context.invoked_subcommand is not None:
+        return Exit.OK
+    found = settings.connect(server_url).devices()
+    if as_json:
+        output.answer_json("devices", found)
+        return Exit.OK
+    rows = [
+        (
+            str(device.device_id),
+            device.name,
+            device.target,
+            device.status,
+            device.worker or "",
+            device.installed_build or "",
+            words.pairs(device.labels),
+        )
+        for device in found
+    ]
+    output.rows("DEVICE NAME TARGET STATUS WORKER INSTALLED LABELS", rows, empty="no device is registered")
+    for device in found:
+        if device.quarantine_reason:
+            output.say(in_quarantine(device))
+    return Exit.OK
+
+
+@devices_app.command(epilog=QUARANTINE_EPILOG)
+def quarantine(
+    device_id: DeviceId,
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for those who wonder later.")],
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Take a device out of use: it finishes its running test and gets no further batch until it is readmitted."""
+    return tell(settings.connect(server_url).quarantine(device_id, reason), as_json=as_json)
+
+
+@devices_app.command(epilog=READMIT_EPILOG)
+def readmit(device_id: DeviceId, *, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
+    """Put a device back into use, whatever had taken it out."""
+    return tell(settings.connect(server_url).readmit(device_id), as_json=as_json)
+
+
+def tell(device: Device, *, as_json: bool) -> int:
+    if as_json:
+        output.answer_json("device", device)
+    elif device.quarantine_reason:
+        output.answer(in_quarantine(device))
+    else:
+        output.answer(f"Device {device.device_id} ({output.one_line(device.name)}) is {device.status}")
+    return Exit.OK
+
+
+def in_quarantine(device: Device) -> str:
+    since = words.moment(device.quarantined_at)
+    by = "a person" if device.quarantined_by == "person" else "its health"
+    reason = output.one_line(device.quarantine_reason or "")
+    return (
+        f"Device {device.device_id} ({output.one_line(device.name)}) is in quarantine since {since} by {by}: {reason}"
+    )
