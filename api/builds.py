@@ -198,4 +198,4 @@ def added(artifact: ArtifactAdded) -> Response[ArtifactAdded]:
     return Response(artifact, status_code=201 if artifact.added else 200)
 
 
-router = Router("/builds", route_handlers=[list_builds, add_artifact, upload], tags=["builds"])
+router = Router("/builds", route_handlers=[list_builds, add_artifact, upload, get_file], tags=["builds"])
