@@ -91,6 +91,9 @@ class Services:
             wait_until(lambda: "draining" in child.last_lines(1000) or not child.running, READY_S)
         assert wait_until(lambda: not child.running, READY_S), child.last_lines()
 
+    def pid(self, name: str) -> int:
+        return self._children[name].process.pid
+
     def qgjob(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the CLI against the API."""
         settings = {"QGJOB_SERVER_URL": self.url, "COLUMNS": "200"} | environment
