@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import socket
 import sys
 from typing import Annotated
@@ -56,6 +57,9 @@ def serve(
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
+    # Each client that waits is an open file, and 1024 is what many systems begin with.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     announcements = Announcements(listen_url)
     app = create_app(url, announcements, store, limit, pool_size, hosts)
     config = uvicorn.Config(

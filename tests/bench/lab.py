@@ -58,7 +58,8 @@ class Scale(Struct, frozen=True, kw_only=True):
 
 
 QUICK = Scale(shapes=Scale().shapes[:2], clients=(1, 4), claims=100, longest_s=4, slowest_s=20, drained=0.25,
-              drain_clients=(1, 4), seconds=2, pick_ups=60, finished=50_000, ageing_s=60, waiting=500, idle_s=10)  # fmt: skip
+              drain_clients=(1, 4), seconds=2, pick_ups=60, finished=50_000, ageing_s=60, waiting=500,
+              idle_s=10)  # fmt: skip
 TINY = Scale(rounds=1, shapes=(Shape(1, 2, 10), Shape(2, 4, 10)), clients=(1, 2), claims=2, longest_s=0.2, slowest_s=2,
              run_jobs=20, drained=0.001, drain_clients=(1, 2), submit_clients=(1, 2), seconds=0, pick_ups=2,
              finished=40, ageing_s=2, waiting=5, idle_s=0.2)  # fmt: skip

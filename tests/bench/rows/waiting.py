@@ -34,7 +34,7 @@ def measure(lab: Lab) -> Iterator[Record]:
     for name, quantities in taken.items():
         what = f"{lab.scale.waiting:,} clients on {RUNS} runs by {name}"
         if BY_PROCESS:
-            yield record("waiting", f"{what}: CPU of the API while idle", "%", quantities["idle"], bar="< 5 % of a core",
+            yield record("waiting", f"{what}: CPU of the API while idle", "%", quantities["idle"], bar="< 5 %",
                          met=lambda value, _: value < 5)  # fmt: skip
         yield record("waiting", f"{what}: from the end until the last is told", "s", quantities["told"], bar="≤ 1 s",
                      met=lambda value, _: value <= 1)  # fmt: skip
