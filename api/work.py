@@ -183,10 +183,9 @@ async def heartbeat(
 async def look(db: sql.Database, worker_id: int) -> Beat:
     beat = await sql.one(db, Heartbeat, "heartbeat", worker_id=worker_id)
     watched = (await sql.one(db, WatchedJobs, "list_watched_jobs", worker_id=worker_id)).job_ids
-    told = structs.asdict(beat)
-    news = [sorted(value) if isinstance(value, list) else value for name, value in told.items() if name != "leases"]
-    seen = sha256(msgspec.json.encode([news, watched])).hexdigest()[:16]
-    return Beat(**told, watched_jobs=watched, seen=seen)
+    lists = (beat.empty_leases, beat.drain_leases, beat.stop_jobs, beat.sick_devices, watched)
+    news = msgspec.json.encode([beat.draining, *map(sorted, lists)])
+    return Beat(**structs.asdict(beat), watched_jobs=watched, seen=sha256(news).hexdigest()[:16])
 
 
 @post("/workers/{worker_id:int}/claims", status_code=200, summary="Claim a batch for a device; null: nothing to do")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,104 @@ def test_neither_a_server_nor_a_database_is_said_too(services: Services) -> None
     child = services.start("lost", "worker", "--executor", "simulated", without=("QGJOB_DATABASE_URL",))
     assert child.process.wait(60) == 2
     assert "--server" in child.last_lines()
+
+
+def test_a_long_polled_claim_is_answered_when_work_comes(engine: Engine, services: Services) -> None:
+    url = services.api()
+    worker, device = engine.drive()
+    body = {"device_id": device, "wait": 60, "target": "emulator"}
+    with ThreadPoolExecutor(1) as pool:
+        claim = pool.submit(httpx.post, f"{url}/workers/{worker}/claims", json=body, timeout=90, trust_env=False)
+        assert wait_until(lambda: engine.value("select waiting from qgjob.device"), 30)
+        assert not claim.done()
+        run = engine.submit("a.js")
+        batch = claim.result(60).json()
+    assert [job["job_id"] for job in batch["jobs"]] == list(run.job_ids)
+
+
+def test_a_client_that_has_gone_claims_nothing(engine: Engine, services: Services) -> None:
+    url = services.api()
+    worker, device = engine.drive()
+    other = engine.drive("phone-2", target="device")
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{url}/workers/{worker}/claims", json={"device_id": device, "wait": 60}, timeout=2, trust_env=False)
+    assert engine.value("select waiting from qgjob.device where device_id = %s", device)
+    assert services.get("/health")  # what came before this has arrived
+    (job_id,) = engine.submit("a.js").job_ids
+    engine.submit({"test_path": "b.js", "target": "device"})
+    assert engine.claim(other).jobs
+    assert services.get("/health")
+    assert engine.job(job_id).status == "pending"
+
+
+def test_a_long_polled_heartbeat_tells_at_once_what_is_new_and_nothing_twice(
+    engine: Engine, services: Services
+) -> None:
+    url = services.api()
+    driver = engine.drive()
+    run = engine.submit("a.js")
+    lease = engine.claim(driver).lease
+    engine.start(lease, run.job_ids[0])
+
+    def beat(**body: Any) -> Any:
+        answer = httpx.post(f"{url}/workers/{driver.worker_id}/heartbeat", json=body, timeout=90, trust_env=False)
+        return answer.raise_for_status().json()
+
+    first = beat(wait=60)
+    assert (first["leases"], first["stop_jobs"]) == ([lease], [])
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(beat, wait=60, seen=first["seen"])
+        assert not waiting.done()
+        engine.call("cancel_run", run_id=run.run_id)
+        news = waiting.result(30)
+    assert news["stop_jobs"] == list(run.job_ids)
+    assert beat(wait=0.1, seen=news["seen"]) == news
+    assert beat(wait=60, seen="") == news, "who has seen nothing is told at once"
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "kind"),
+    [
+        ("attempts/other/{job}/1/1-a.txt", 422, "file_is_of_the_job"),
+        ("attempts/acme/{job}/1/../../1-a.txt", 422, "file_is_of_the_job"),
+        ("builds/acme/secret.apk", 422, "file_is_of_the_job"),
+        ("attempts/acme/{job}/1/1-a.txt", 200, None),
+    ],
+)
+def test_a_report_names_only_files_of_its_job(
+    engine: Engine, services: Services, key: str, status: int, kind: str | None
+) -> None:
+    url = services.api()
+    (job_id,) = engine.submit("a.js").job_ids
+    lease = engine.claim(engine.drive()).lease
+    engine.start(lease, job_id)
+    file = {"name": "a.txt", "content_type": "text/plain", "size": 1, "key": key.format(job=job_id)}
+    report = {"lease": lease, "status": "completed", "result": {"success": True, "files": [file]}}
+    answer = httpx.put(f"{url}/jobs/{job_id}", json=report, trust_env=False)
+    assert (answer.status_code, answer.json().get("type")) == (status, kind and f"urn:qgjob:{kind}")
+    assert engine.job(job_id).status == ("completed" if status == 200 else "running")
+
+
+def test_files_are_kept_under_a_lease_that_is_held_and_while_they_are_small_enough(
+    engine: Engine, services: Services, tmp_path: Path
+) -> None:
+    url = services.api(QGJOB_ATTEMPT_MB="1")
+    (job_id,) = engine.submit("a.js").job_ids
+    lease = engine.claim(engine.drive()).lease
+    engine.start(lease, job_id)
+
+    def put(attempt: int, content: bytes, **params: Any) -> tuple[int, str]:
+        answer = httpx.put(
+            f"{url}/jobs/{job_id}/artifacts/{attempt}/1", params={"lease": lease, "name": "../a", **params},
+            content=content, headers={"content-type": "application/octet-stream"}, trust_env=False, timeout=30,
+        )  # fmt: skip
+        told = answer.json()
+        return answer.status_code, told.get("key") or told["type"]
+
+    assert put(1, b"x", lease=lease + 1) == (409, "urn:qgjob:lease_is_held")
+    assert put(2, b"x") == (409, "urn:qgjob:attempt_is_running")
+    assert put(1, b"x" * 1_000_001) == (413, "urn:qgjob:file_is_small_enough")
+    assert not list((tmp_path / "store").rglob("*-*"))
+    assert put(1, b"x") == (200, f"attempts/acme/{job_id}/1/1-.._a")
+    assert put(1, b"y") == (200, f"attempts/acme/{job_id}/1/1-.._a"), "it may be sent again"
+    assert [path.read_bytes() for path in (tmp_path / "store").rglob("1-*")] == [b"y"]
