@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import os
+import resource
+import socket
 import sys
 from typing import Annotated
 
 import typer
 import uvicorn
 
+from api.announcements import Announcements
 from api.app import create_app
-from api.builds import UploadLimit
 from api.sending import UnusableSetting, read_settings
+from api.upload_limit import UploadLimit
 from qgjob import logs, tracing
 from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require
@@ -40,10 +43,7 @@ def serve(
             err=True,
         )
         sys.exit(USAGE)
-    largest = os.environ.get("QGJOB_BUILD_MAX_MB") or "2048"
-    if not largest.isascii() or not largest.isdigit():
-        typer.echo("error: QGJOB_BUILD_MAX_MB is a whole number of megabytes", err=True)
-        sys.exit(USAGE)
+    limit = UploadLimit(megabytes("QGJOB_BUILD_MAX_MB", 2048), megabytes("QGJOB_ATTEMPT_MB", 50))
     try:
         store = open_store()
         webhook_settings = read_settings()
@@ -64,17 +64,37 @@ def serve(
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
-    app = create_app(
-        url,
-        listen_url,
-        store,
-        UploadLimit(int(largest)),
-        pool_size,
-        hosts,
-        webhook_settings,
-        tracing.start("qgjob-api"),
-    )
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    # Each client that waits is an open file, and 1024 is what many systems begin with.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    announcements = Announcements(listen_url)
+    app = create_app(url, announcements, store, limit, pool_size, hosts, webhook_settings, tracing.start("qgjob-api"))
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        # Whoever waits has been answered by then; what is still being sent gets so long.
+        timeout_graceful_shutdown=30,
+    )  # fmt: skip
+    Server(config, announcements).run()
+
+
+def megabytes(variable: str, default: int) -> int:
+    value = os.environ.get(variable) or str(default)
+    if not value.isascii() or not value.isdigit():
+        typer.echo(f"error: {variable} is a whole number of megabytes", err=True)
+        sys.exit(USAGE)
+    return int(value)
+
+
+class Server(uvicorn.Server):
+    """Answers who waits before it ends: it would wait for them, and they for something to change."""
+
+    def __init__(self, config: uvicorn.Config, announcements: Announcements) -> None:
+        super().__init__(config)
+        self._announcements = announcements
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._announcements.leave()
+        await super().shutdown(sockets)
 
 
 if __name__ == "__main__":
