@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import psycopg
-from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import sql
 from qgjob.models import Decision, FailureKind, Heartbeat, Recorded, Target, Trace
 from qgjob.problems import status_of
 from sql import housekeeping
+from worker.answers import Admission, DeviceId, Health, OpenSessions, WorkerId
 from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Upload
@@ -21,26 +21,6 @@ from worker.hints import Hints, wait
 from worker.protocol import LeaseLost, Passing, Reason, Refused, storable, until_answered
 
 Answer = TypeVar("Answer")
-
-
-class WorkerId(Struct):
-    worker_id: int
-
-
-class DeviceId(Struct):
-    device_id: int
-
-
-class OpenSessions(Struct):
-    leases: list[int]
-
-
-class Admission(Struct):
-    admitted: bool
-
-
-class Health(Struct):
-    well: bool
 
 
 class SqlEngine:

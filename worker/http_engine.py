@@ -5,35 +5,14 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct
-
 from qgjob.models import Beat, Heartbeat, Recorded, Target, Trace
+from worker.answers import Admission, DeviceId, Health, OpenSessions, WorkerId
 from worker.api import Api, Json
 from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Upload
 from worker.executors import Finished
 from worker.protocol import Reason, storable
-
-
-class WorkerId(Struct):
-    worker_id: int
-
-
-class DeviceId(Struct):
-    device_id: int
-
-
-class OpenSessions(Struct):
-    leases: list[int]
-
-
-class Admission(Struct):
-    admitted: bool
-
-
-class Health(Struct):
-    well: bool
 
 
 class HttpEngine:
