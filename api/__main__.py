@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+import resource
+import socket
 import sys
 from typing import Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -11,10 +13,11 @@ import typer
 import uvicorn
 
 from api.admin import token_app
+from api.announcements import Announcements
 from api.app import create_app
-from api.builds import UploadLimit
 from api.oidc import GITHUB, Issuer
 from api.sending import UnusableSetting, read_settings
+from api.upload_limit import UploadLimit
 from qgjob import logs, tracing
 from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require, require_role
@@ -45,9 +48,7 @@ def serve(
     if not url:
         refuse("set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
     asks = asks_for_tokens(host, without_authentication)
-    largest = os.environ.get("QGJOB_BUILD_MAX_MB") or "2048"
-    if not largest.isascii() or not largest.isdigit():
-        refuse("QGJOB_BUILD_MAX_MB is a whole number of megabytes")
+    limit = UploadLimit(megabytes("QGJOB_BUILD_MAX_MB", 2048), megabytes("QGJOB_ATTEMPT_MB", 50))
     try:
         store = open_store()
         webhook_settings = read_settings()
@@ -68,12 +69,20 @@ def serve(
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
-    limit = UploadLimit(int(largest))
+    # Each client that waits is an open file, and 1024 is what many systems begin with.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    announcements = Announcements(listen_url)
     traces = tracing.start("qgjob-api")
     served = create_app(
-        url, listen_url, store, limit, pool_size, hosts, webhook_settings, traces, asks=asks, issuer=issuer
+        url, announcements, store, limit, pool_size, hosts, webhook_settings, traces, asks=asks, issuer=issuer
     )
-    uvicorn.run(served, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(
+        served, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        # Whoever waits has been answered by then; what is still being sent gets so long.
+        timeout_graceful_shutdown=30,
+    )  # fmt: skip
+    Server(config, announcements).run()
 
 
 def asks_for_tokens(host: str, without_authentication: bool) -> bool:
@@ -103,6 +112,25 @@ def issuer_of_environment() -> Issuer | None:
 def refuse(sentence: str, hint: str | None = None) -> NoReturn:
     typer.echo(f"error: {sentence}" + (f"\nhint: {hint}" if hint else ""), err=True)
     sys.exit(USAGE)
+
+
+def megabytes(variable: str, default: int) -> int:
+    value = os.environ.get(variable) or str(default)
+    if not value.isascii() or not value.isdigit():
+        refuse(f"{variable} is a whole number of megabytes")
+    return int(value)
+
+
+class Server(uvicorn.Server):
+    """Answers who waits before it ends: it would wait for them, and they for something to change."""
+
+    def __init__(self, config: uvicorn.Config, announcements: Announcements) -> None:
+        super().__init__(config)
+        self._announcements = announcements
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._announcements.leave()
+        await super().shutdown(sockets)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from psycopg_pool import PoolTimeout
 
 import sql
 from api import (
+    batches,
     builds,
     document,
     files,
@@ -35,7 +36,6 @@ from api import (
 )
 from api.access import Access
 from api.announcements import Announcements
-from api.builds import UploadLimit
 from api.deliveries import Deliveries
 from api.limits import RequestLimits
 from api.metrics import Metrics
@@ -43,6 +43,8 @@ from api.observing import Observed
 from api.oidc import Issuer
 from api.problems import HANDLERS
 from api.sending import Sender, WebhookSettings
+from api.upload_limit import UploadLimit
+from api.watches import JOBS, RUNS, Watches
 from qgjob import __version__
 from qgjob.store import Store
 from qgjob.tracing import Tracing
@@ -72,6 +74,12 @@ async def housekeep(db: sql.Database) -> None:
         await asyncio.sleep(0 if more else 1)
 
 
+def tell_of_death(task: asyncio.Task[None]) -> None:
+    """None of these tasks ends by itself."""
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("a task of this process has died: start it again", exc_info=error)
+
+
 def guard(hosts: Sequence[str] | None, requests: RequestLimits) -> Callable[[Request[Any, Any, Any]], None]:
     """What keeps a page in somebody's browser from using an API that asks nobody who they are."""
 
@@ -89,7 +97,7 @@ def guard(hosts: Sequence[str] | None, requests: RequestLimits) -> Callable[[Req
 
 def create_app(
     database_url: str,
-    listen_url: str | None,
+    announcements: Announcements,
     store: Store,
     upload_limit: UploadLimit,
     pool_size: int = 10,
@@ -100,11 +108,11 @@ def create_app(
     asks: bool = False,
     issuer: Issuer | None = None,
 ) -> ASGIApp:
-    """`listen_url` is for LISTEN and must reach PostgreSQL as a session; None: waiting requests poll. `hosts`: the only
-    names that requests may be for; None: any. `asks`: callers show a token. `issuer`: whose tokens are exchanged."""
+    """`hosts`: the only names that requests may be for; None: any. `asks`: callers show a token. `issuer`: whose tokens
+    are exchanged."""
     db = sql.open_pool(database_url, size=pool_size, limit_s=ANSWER_S, longer_s=LONGER_S)
     access = Access(db, asks=asks)
-    announcements = Announcements(listen_url)
+    watched_runs, watched_jobs = Watches(db, announcements, RUNS), Watches(db, announcements, JOBS)
     requests = RequestLimits()
     seen = Metrics(db)
     webhook_settings = webhook_settings or WebhookSettings()
@@ -117,10 +125,14 @@ def create_app(
         async with db, sender:
             tasks = [
                 asyncio.create_task(announcements.listen()),
+                asyncio.create_task(watched_runs.keep_up()),
+                asyncio.create_task(watched_jobs.keep_up()),
                 asyncio.create_task(housekeep(db)),
                 asyncio.create_task(requests.refresh(db)),
                 asyncio.create_task(deliveries.run()),
             ]
+            for task in tasks:
+                task.add_done_callback(tell_of_death)
             yield
             for task in tasks:
                 task.cancel()
@@ -135,6 +147,7 @@ def create_app(
             runs.router,
             builds.router,
             fleet.router,
+            batches.router,
             orgs.router,
             schedules.router,
             webhooks.router,
@@ -152,6 +165,8 @@ def create_app(
             "metrics": Provide(lambda: seen, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
             "receivers": Provide(lambda: webhooks.Receivers(sender, installed), sync_to_thread=False),
+            "runs": Provide(lambda: watched_runs, sync_to_thread=False),
+            "jobs": Provide(lambda: watched_jobs, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
         guards=[access.admit],

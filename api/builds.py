@@ -2,6 +2,7 @@
 organisation has each content once."""
 
 import hashlib
+import re
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
@@ -11,16 +12,20 @@ from litestar import Request, Response, Router, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import Stream
 from msgspec import Struct
 
 import sql
 from api.access import needs
 from api.parameters import Db, Files, Limit
-from api.problems import Conflict, Missing, TooLarge, Wrong
+from api.problems import Conflict, Missing, Wrong
+from api.upload_limit import UploadLimit
 from qgjob.models import SUFFIXES, ArtifactAdded, Build, BuildPage, Platform
 from qgjob.store import build_key
 
 KNOWN = {200: ResponseSpec(ArtifactAdded, generate_examples=False, description="It was known already.")}
+PIECE = 256 * 1024
+ORG_ID = "[A-Za-z0-9][A-Za-z0-9._+-]*"
 
 
 class Addition(Struct, forbid_unknown_fields=True):
@@ -35,19 +40,6 @@ class Addition(Struct, forbid_unknown_fields=True):
     app_id: str | None = None
     suffix: str | None = None
     size: int | None = None
-
-
-class UploadLimit(Struct, frozen=True):
-    """QGJOB_BUILD_MAX_MB."""
-
-    megabytes: int
-
-    def check(self, size: int) -> None:
-        if size > self.megabytes * 1_000_000:
-            raise TooLarge(
-                "build_is_small_enough",
-                f"A build is at most {self.megabytes} MB here (QGJOB_BUILD_MAX_MB of the API).",
-            )
 
 
 @get("/", summary="List builds, newest first")
@@ -138,6 +130,32 @@ async def upload(
     )
 
 
+@get(
+    "/{org_id:str}/files/{name:str}",
+    opt=needs("work"),
+    summary="The file of a build, for workers that do not reach the store",
+)
+async def get_file(org_id: FromPath[str], name: FromPath[str], db: Db, store: Files) -> Stream:
+    sha256, _, suffix = name.partition(".")
+    known = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
+    if not re.fullmatch("[0-9a-f]{64}", sha256) or suffix not in known or not re.fullmatch(ORG_ID, org_id):
+        raise Missing("content_is_stored", f"No build has a file {name}.")
+    gone = Missing("content_is_stored", f"The object store no longer has {name}: add the build's file again.")
+    if db.org_id not in (None, org_id):
+        raise gone
+    try:
+        found = await obstore.get_async(store, build_key(org_id, sha256, suffix))
+    except FileNotFoundError:
+        raise gone from None
+
+    async def content() -> AsyncGenerator[bytes]:
+        async for piece in found.stream(min_chunk_size=PIECE):
+            yield bytes(piece)
+
+    headers = {"Content-Length": str(found.meta["size"]), "Content-Disposition": "attachment"}
+    return Stream(content(), headers=headers, media_type="application/octet-stream")
+
+
 class Content:
     """A request's body on its way into the store."""
 
@@ -195,4 +213,4 @@ def added(artifact: ArtifactAdded) -> Response[ArtifactAdded]:
     return Response(artifact, status_code=201 if artifact.added else 200)
 
 
-router = Router("/builds", route_handlers=[list_builds, add_artifact, upload], tags=["builds"])
+router = Router("/builds", route_handlers=[list_builds, add_artifact, upload, get_file], tags=["builds"])

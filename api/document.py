@@ -75,6 +75,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "jobs": JOBS,
     },
     "ScheduleChanges": {"enabled": False},
+    "WebhookAddition": {"org_id": "qualgent", "url": "https://ci.example.com/hook", "events": ["run.finished"]},
+    "WebhookChanges": {"enabled": False},
+    "SecretRotation": {"overlap_h": 24},
+    "NewToken": {"org_id": "qualgent", "name": "ci", "scopes": ["submit"], "expires_in_s": 2592000},
+    "NewTrust": {"org_id": "qualgent", "repository_owner_id": "9919", "repository_id": "724712"},
+    "Exchange": {"token": "eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl"},
 }
 
 

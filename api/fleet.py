@@ -1,120 +1,19 @@
-"""/workers and /devices: who drives what, and the worker protocol for workers that speak HTTP."""
-
-from typing import Annotated, Any
+"""/workers and /devices: who drives what."""
 
 from litestar import Router, get, post
 from litestar.params import FromQuery, JSONBody
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 import sql
+from api import work
 from api.access import needs
-from api.parameters import BodyId, Db, Id
-from qgjob.models import Device, Heartbeat, Target, Worker
-
-
-class Registration(Struct, forbid_unknown_fields=True):
-    """POST /workers."""
-
-    name: str
-    target_types: list[Target]
-    version: str = ""
-    lease_s: Annotated[int, Meta(ge=1, le=3600)] = 30
-    org_ids: list[str] | None = None
-
-
-class Registered(Struct):
-    worker_id: int
-
-
-class DeviceRegistration(Struct, forbid_unknown_fields=True):
-    """POST /workers/{id}/devices."""
-
-    name: str
-    target: Target
-    labels: dict[str, str] = {}
-
-
-class DeviceRegistered(Struct):
-    device_id: int
-
-
-class Claim(Struct, forbid_unknown_fields=True):
-    """POST /workers/{id}/claims."""
-
-    device_id: BodyId
-    max_jobs: Annotated[int, Meta(ge=1, le=1000)] = 20
-
-
-class Claimed(Struct):
-    """A batch; see worker/claim_batch.sql."""
-
-    lease: int
-    epoch: int
-    org_id: str
-    app_version_id: str
-    target: Target
-    selector: dict[str, str]
-    reset: str
-    build: str
-    install: bool
-    device: str
-    lease_s: int
-    jobs: list[dict[str, Any]]
-    artifact: dict[str, Any] | None
+from api.parameters import Db, Id
+from qgjob.models import Device, Target, Worker
 
 
 @get("/workers", summary="List workers, live ones first")
 async def list_workers(db: Db) -> list[Worker]:
     return await sql.many(db, Worker, "list_workers")
-
-
-@post("/workers", opt=needs("work"), summary="A worker has started")
-async def register_worker(data: JSONBody[Registration], db: Db) -> Registered:
-    return await sql.one(
-        db,
-        Registered,
-        "register_worker",
-        name=data.name,
-        version=data.version,
-        targets=data.target_types,
-        lease_s=data.lease_s,
-        org_ids=data.org_ids or (None if db.org_id is None else [db.org_id]),
-    )
-
-
-@post("/workers/{worker_id:int}/devices", opt=needs("work"), summary="This worker drives a device from now on")
-async def register_device(worker_id: Id, data: JSONBody[DeviceRegistration], db: Db) -> DeviceRegistered:
-    return await sql.one(
-        db,
-        DeviceRegistered,
-        "register_device",
-        worker_id=worker_id,
-        name=data.name,
-        target=data.target,
-        labels=sql.Json(data.labels),
-    )
-
-
-@post(
-    "/workers/{worker_id:int}/heartbeat",
-    status_code=200,
-    opt=needs("work"),
-    summary="The worker is alive; what should it stop?",
-)
-async def heartbeat(worker_id: Id, db: Db) -> Heartbeat:
-    return await sql.one(db, Heartbeat, "heartbeat", worker_id=worker_id)
-
-
-@post(
-    "/workers/{worker_id:int}/claims",
-    status_code=200,
-    opt=needs("work"),
-    summary="Claim a batch for a device; null: nothing to do",
-)
-async def claim(worker_id: Id, data: JSONBody[Claim], db: Db) -> Claimed | None:
-    return await sql.optional(
-        db, Claimed, "claim_batch", worker_id=worker_id, device_id=data.device_id, max_jobs=data.max_jobs
-    )
 
 
 @post(
@@ -148,18 +47,9 @@ async def readmit_device(device_id: Id, db: Db) -> Device:
     return await sql.one(db, Device, "readmit_device", device_id=device_id)
 
 
+# One router, for one path cannot be split between two.
 router = Router(
     "/",
-    route_handlers=[
-        list_workers,
-        register_worker,
-        register_device,
-        heartbeat,
-        claim,
-        drain_worker,
-        list_devices,
-        quarantine_device,
-        readmit_device,
-    ],
+    route_handlers=[list_workers, drain_worker, list_devices, quarantine_device, readmit_device, *work.HANDLERS],
     tags=["workers and devices"],
 )

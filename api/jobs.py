@@ -3,15 +3,18 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from litestar import Router, get, post, put
+from litestar import Response, Router, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody, QueryParameter
-from msgspec import Struct, field, structs
+from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
+from msgspec import Meta, Struct, field, structs
 
 import sql
 from api.access import needs
+from api.events import LastEventId, stream
 from api.limits import RESULT_BODY, RequestLimits
-from api.parameters import LARGEST, BodyId, Cursor, Db, Id, Key, Limit
+from api.parameters import LARGEST, AfterSeq, BodyId, Cursor, Db, Id, Key, Limit, Wait
+from api.problems import Wrong
+from api.watches import Watches
 from qgjob import logs, tracing
 from qgjob.models import (
     Attempt,
@@ -27,10 +30,21 @@ from qgjob.models import (
     SingleSubmission,
     Status,
     Target,
+    WatchedJob,
     Why,
 )
+from qgjob.store import is_attempt_key
 
 OF_THE_RUN = {"org_id", "app_version_id", "labels"}
+
+
+class ReportedFile(Struct, forbid_unknown_fields=True):
+    """What PUT /jobs/{id}/artifacts/{attempt}/{number} has answered."""
+
+    name: Annotated[str, Meta(max_length=300)]
+    content_type: Annotated[str, Meta(max_length=150)]
+    size: Annotated[int, Meta(ge=0, le=LARGEST)]
+    key: str
 
 
 class Outcome(Struct, forbid_unknown_fields=True):
@@ -41,6 +55,10 @@ class Outcome(Struct, forbid_unknown_fields=True):
     message: str | None = None
     tests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     log: str = ""
+    files: list[ReportedFile] = []
+    reset_s: float | None = None
+    upload_s: float | None = None
+    video_offset_s: float | None = None
 
 
 class Report(Struct, forbid_unknown_fields=True):
@@ -101,9 +119,26 @@ async def list_jobs(
     return JobPage(jobs, next_cursor=jobs[-1].job_id if len(jobs) == limit else None)
 
 
-@get("/{job_id:int}", summary="Look at one job")
-async def get_job(job_id: Id, db: Db) -> Job:
-    return await sql.one(db, Job, "get_job", job_id=job_id, org_id=db.org_id)
+@get("/{job_id:int}", summary="Look at one job, or wait until it changes")
+async def get_job(
+    job_id: Id,
+    db: Db,
+    jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]],
+    wait: Wait = 0,
+    after_seq: AfterSeq = -1,
+) -> WatchedJob:
+    if not wait:
+        return await jobs.look(job_id, db)
+    async with jobs.of(job_id, db) as watched:
+        await jobs.beyond(watched, after_seq, wait)
+        return watched.document
+
+
+@get("/{job_id:int}/events", summary="Each change of a job as a server-sent event, until it has ended")
+async def get_events(
+    job_id: Id, db: Db, jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]], last_event_id: LastEventId = -1
+) -> Response[Any]:
+    return await stream(jobs, job_id, db, "job", last_event_id)
 
 
 @put("/{job_id:int}", opt=needs("work"), summary="Report from a worker", request_max_body_size=RESULT_BODY)
@@ -111,6 +146,11 @@ async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Recorded:
     if data.status == "running":
         started = await sql.one(db, Decision, "start_job", lease=data.lease, job_id=job_id)
         return Recorded("running" if started.decision == "run" else "cancelled", recorded=started.decision == "run")
+    if data.result.files:
+        job = await sql.one(db, Job, "get_job", job_id=job_id)
+        for file in data.result.files:
+            if not is_attempt_key(file.key, job.org_id, job_id):
+                raise Wrong("file_is_of_the_job", f"{file.key} is no file of job {job_id}.", field="files")
     kind = data.failure_kind or ("test" if data.status == "failed" else None)
     return await sql.one(
         db,
@@ -123,6 +163,10 @@ async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Recorded:
         message=data.result.message,
         tests=sql.Json(data.result.tests),
         log=data.result.log,
+        files=sql.Json(data.result.files),
+        reset_s=data.result.reset_s,
+        upload_s=data.result.upload_s,
+        video_offset_s=data.result.video_offset_s,
     )
 
 
@@ -174,6 +218,7 @@ router = Router(
         submit_job,
         list_jobs,
         get_job,
+        get_events,
         report_job,
         cancel_job,
         retry_job,

@@ -1,8 +1,10 @@
 """Around every request: its id, a log line, its share of the metrics, and its span where traces are wanted."""
 
+import asyncio
 import logging
 import re
 import time
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any
 
@@ -16,6 +18,7 @@ log = logging.getLogger("api.requests")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SWALLOWED = 32 * 1024 * 1024
+SENDS_NOTHING_S = 1
 UNWATCHED = ("/health", "/metrics")  # asked by machines all the time
 
 
@@ -37,6 +40,7 @@ class Observed:
         watched = scope["path"] not in UNWATCHED
         span = request_span(self._traces, scope, parent) if self._traces and watched else None
         status = 500
+        body = Body(receive)
         began = time.perf_counter()
 
         async def answer(message: Any) -> None:
@@ -45,14 +49,14 @@ class Observed:
                 start: HTTPResponseStartEvent = message
                 status = start["status"]
                 if status == 413:
-                    await swallow(receive)
+                    await body.swallow()
                 start["headers"] = [*start["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         tracing.current.set(tracing.context_of(span) if span else parent)
         logs.bind(request_id=request_id)
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, body.receive, answer)
         finally:
             seconds = time.perf_counter() - began
             route = str(scope.get("path_template") or "unknown")
@@ -72,14 +76,25 @@ class Observed:
                 log.info("%s %s: %s", scope["method"], scope["path"], status, extra={"fields": fields})
 
 
-async def swallow(receive: Receive) -> None:
-    """Whoever is still sending when the connection closes is told of that instead of the refusal."""
-    read = 0
-    while read < SWALLOWED:
-        message: Any = await receive()
-        read += len(message.get("body", b""))
-        if not message.get("more_body"):
-            return
+class Body:
+    """What of the request's body has been read."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+
+    async def receive(self) -> Any:
+        message: Any = await self._receive()
+        self._ended = not message.get("more_body", False)
+        return message
+
+    async def swallow(self) -> None:
+        """Whoever is still sending when the connection closes is told of that instead of the refusal."""
+        read = 0
+        with suppress(TimeoutError):
+            while not self._ended and read < SWALLOWED:
+                async with asyncio.timeout(SENDS_NOTHING_S):
+                    read += len((await self.receive()).get("body", b""))
 
 
 def request_span(traces: Tracing, scope: Any, parent: str | None) -> Any:

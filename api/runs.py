@@ -1,19 +1,19 @@
 """/runs: submit many jobs at once, wait for them, read the verdict, cancel and retry."""
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody, QueryParameter
+from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
 
 import sql
 from api.access import Caller, needs
-from api.announcements import Announcements
+from api.events import LastEventId, stream
 from api.junit import junit_xml
 from api.limits import RUN_BODY, RequestLimits
-from api.parameters import Cursor, Db, Id, Key, Limit
+from api.parameters import AfterSeq, Cursor, Db, Id, Key, Limit, Wait
 from api.problems import Forbidden
+from api.watches import Watches
 from qgjob import logs, tracing
 from qgjob.models import (
     MAX_JOBS_PER_RUN,
@@ -85,31 +85,27 @@ async def get_run(
     run_id: Id,
     db: Db,
     request: Request[Caller, Any, Any],
-    announcements: NamedDependency[Announcements],
-    wait: Annotated[float, QueryParameter(ge=0, le=60, description="seconds to wait for a change")] = 0,
-    after_seq: Annotated[int, QueryParameter(ge=-1, description="the seq seen last")] = -1,
+    runs: NamedDependency[SkipValidation[Watches[Run]]],
+    wait: Wait = 0,
+    after_seq: AfterSeq = -1,
     client_timeout_s: ClientTimeout = None,
 ) -> Run:
     if client_timeout_s is not None:
         if not request.user.may("submit"):  # because silence cancels the run
             raise Forbidden("scope_suffices", "To hold a run needs a token with the scope submit.")
         await sql.call(db, "hold_run", run_id=run_id, client_timeout_s=client_timeout_s)
-    clock = asyncio.get_running_loop().time
-    until = clock() + wait
-    run = await sql.one(db, Run, "get_run", run_id=run_id, org_id=db.org_id)
-    while run.seq <= after_seq and run.finished_at is None and clock() < until:
-        with announcements.of(run_id) as changed:
-            await sql.call(db, "watch_run", run_id=run_id)
-            run = await sql.one(db, Run, "get_run", run_id=run_id, org_id=db.org_id)
-            if run.seq > after_seq:
-                break
-            try:
-                async with asyncio.timeout(min(until - clock(), announcements.look_again_s)):
-                    await changed.wait()
-            except TimeoutError:
-                pass
-        run = await sql.one(db, Run, "get_run", run_id=run_id, org_id=db.org_id)
-    return run
+    if not wait:
+        return await runs.look(run_id, db)
+    async with runs.of(run_id, db) as watched:
+        await runs.beyond(watched, after_seq, wait)
+        return watched.document
+
+
+@get("/{run_id:int}/events", summary="Each change of a run as a server-sent event, until it has ended")
+async def get_events(
+    run_id: Id, db: Db, runs: NamedDependency[SkipValidation[Watches[Run]]], last_event_id: LastEventId = -1
+) -> Response[Any]:
+    return await stream(runs, run_id, db, "run", last_event_id)
 
 
 @get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")
@@ -169,6 +165,7 @@ router = Router(
         submit_run,
         list_runs,
         get_run,
+        get_events,
         get_junit,
         list_failures,
         list_unserved,

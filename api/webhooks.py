@@ -27,7 +27,7 @@ from qgjob.models import (
 )
 
 
-class Addition(Struct, forbid_unknown_fields=True):
+class WebhookAddition(Struct, forbid_unknown_fields=True):
     """POST /webhooks. Without a secret it is given one."""
 
     org_id: str
@@ -38,7 +38,7 @@ class Addition(Struct, forbid_unknown_fields=True):
     secret: str | None = None
 
 
-class Change(Struct, forbid_unknown_fields=True):
+class WebhookChanges(Struct, forbid_unknown_fields=True):
     """PATCH /webhooks/{id}. What is left out stays."""
 
     url: str | None = None
@@ -48,7 +48,7 @@ class Change(Struct, forbid_unknown_fields=True):
     enabled: bool | None = None
 
 
-class Rotation(Struct, forbid_unknown_fields=True):
+class SecretRotation(Struct, forbid_unknown_fields=True):
     """POST /webhooks/{id}/rotate-secret. For so many hours the old secret signs as well."""
 
     overlap_h: int = 24
@@ -102,7 +102,7 @@ async def list_webhooks(db: Db, org_id: FromQuery[str | None] = None) -> list[We
 
 @post("/", summary="Tell a url of events from now on")
 async def add_webhook(
-    data: JSONBody[Addition], db: Db, receivers: NamedDependency[Receivers], idempotency_key: Key = None
+    data: JSONBody[WebhookAddition], db: Db, receivers: NamedDependency[Receivers], idempotency_key: Key = None
 ) -> WebhookAdded:
     await receivers.check(data.url, data.format)
     return await sql.one(
@@ -121,7 +121,7 @@ async def add_webhook(
 
 @patch("/{webhook_id:int}", summary="Change, enable or disable a webhook")
 async def update_webhook(
-    webhook_id: Id, data: JSONBody[Change], db: Db, receivers: NamedDependency[Receivers]
+    webhook_id: Id, data: JSONBody[WebhookChanges], db: Db, receivers: NamedDependency[Receivers]
 ) -> Webhook:
     await receivers.check(data.url, data.format)
     return await sql.one(
@@ -139,7 +139,7 @@ async def update_webhook(
 
 
 @post("/{webhook_id:int}/rotate-secret", status_code=200, summary="Sign with a new secret, and for a while with both")
-async def rotate_secret(webhook_id: Id, data: JSONBody[Rotation], db: Db) -> SecretRotated:
+async def rotate_secret(webhook_id: Id, data: JSONBody[SecretRotation], db: Db) -> SecretRotated:
     return await sql.one(
         db,
         SecretRotated,

@@ -111,6 +111,12 @@ class Job(Struct):
     duration_s: float | None
 
 
+class WatchedJob(Job):
+    """GET /jobs/{id}. `seq` grows with every change of the job."""
+
+    seq: int = 0
+
+
 class JobPage(Struct):
     """GET /jobs: newest first. Pass `next_cursor` as `cursor` for what follows; null at the end."""
 
@@ -340,6 +346,22 @@ class Heartbeat(Struct):
     drain_leases: list[int]
     stop_jobs: list[int]
     sick_devices: list[int]
+
+
+class Beat(Heartbeat):
+    """The answer to POST /workers/{id}/heartbeat: also, whose output somebody watches. `seen` stands for all of it but
+    the leases that are held."""
+
+    watched_jobs: list[int] = []
+    seen: str = ""
+
+
+class Trace(Struct):
+    """The trace context that a job of a batch was submitted with."""
+
+    job_id: int
+    run_id: int
+    traceparent: str
 
 
 class Decision(Struct):

@@ -24,6 +24,7 @@ __all__ = [
     "attempt_key",
     "build_key",
     "first_line",
+    "is_attempt_key",
     "open_store",
 ]
 
@@ -79,3 +80,8 @@ def attempt_key(org_id: str, job_id: int, attempt: int, number: int, name: str) 
     """The name is for people who look into the store; the number is what makes the key."""
     readable = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[-80:]
     return f"attempts/{org_id}/{job_id}/{attempt}/{number}-{readable}"
+
+
+def is_attempt_key(key: str, org_id: str, job_id: int) -> bool:
+    """Whether attempt_key may have made it for this job: nobody shall name what is somebody else's."""
+    return re.fullmatch(rf"attempts/{re.escape(org_id)}/{job_id}/\d+/\d+-[A-Za-z0-9._-]{{0,80}}", key) is not None

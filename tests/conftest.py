@@ -85,9 +85,15 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def services(database_url: str, tmp_path: Path) -> Iterator[Services]:
+def transport(request: pytest.FixtureRequest) -> str:
+    """What workers reach: `sql`, or `http` where a module's tests are parametrised with both_transports."""
+    return str(getattr(request, "param", "sql"))
+
+
+@pytest.fixture
+def services(database_url: str, tmp_path: Path, transport: str) -> Iterator[Services]:
     """Starts API and worker processes on the test's database; they end with the test."""
-    with Services(database_url, tmp_path) as services:
+    with Services(database_url, tmp_path, by_api=transport == "http") as services:
         yield services
 
 

@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
+
+import pytest
 
 from qgjob.children import Child, wait_until
 from qgjob.postgres import free_port
@@ -16,10 +19,13 @@ from qgjob.postgres import free_port
 CHECKOUT = Path(__file__).resolve().parents[1]
 SAMPLES = CHECKOUT / "tests" / "samples"
 READY_S = 60
+both_transports = pytest.mark.parametrize("transport", ["sql", "http"], indirect=True)
 
 
 class Services:
-    def __init__(self, database_url: str, folder: Path) -> None:
+    def __init__(self, database_url: str, folder: Path, *, by_api: bool = False) -> None:
+        """`by_api`: workers are told of the API and of nothing else."""
+        self._by_api = by_api
         self.database_url = database_url
         self.project = SAMPLES
         self._folder = folder
@@ -33,19 +39,18 @@ class Services:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def start(self, name: str, *argv: str, **environment: str) -> Child:
+    def start(self, name: str, *argv: str, without: Sequence[str] = (), **environment: str) -> Child:
         """A Python module of the checkout as a process."""
+        known = {
+            "QGJOB_DATABASE_URL": self.database_url,
+            "QGJOB_STORE_URL": (self._folder / "store").as_uri(),
+            "QGJOB_CACHE_DIR": str(self._folder / "cache"),
+        }
         child = Child(
             name,
             [sys.executable, "-m", *argv],
             log=self._folder / f"{name}.log",
-            env=os.environ
-            | {
-                "QGJOB_DATABASE_URL": self.database_url,
-                "QGJOB_STORE_URL": (self._folder / "store").as_uri(),
-                "QGJOB_CACHE_DIR": str(self._folder / "cache"),
-            }
-            | environment,
+            env=os.environ | {key: known[key] for key in known if key not in without} | environment,
             cwd=CHECKOUT,
         )
         self._children[name] = child
@@ -66,7 +71,12 @@ class Services:
         """A worker with simulated devices that has registered."""
         if "--executor" not in options:
             options = ("--executor", "simulated", *options)
-        child = self.start(name, "worker", "--name", name, *options, **environment)
+        without: tuple[str, ...] = ()
+        if self._by_api:
+            if not self.url:
+                self.api()
+            options, without = (*options, "--server", self.url), ("QGJOB_DATABASE_URL", "QGJOB_STORE_URL")
+        child = self.start(name, "worker", "--name", name, *options, without=without, **environment)
         assert wait_until(lambda: " and drives " in child.last_lines(100) or not child.running, READY_S), (
             child.last_lines()
         )
@@ -80,6 +90,9 @@ class Services:
             child.process.send_signal(signal.SIGTERM)
             wait_until(lambda: "draining" in child.last_lines(1000) or not child.running, READY_S)
         assert wait_until(lambda: not child.running, READY_S), child.last_lines()
+
+    def pid(self, name: str) -> int:
+        return self._children[name].process.pid
 
     def qgjob(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the CLI against the API."""

@@ -18,7 +18,7 @@ from worker.batch import Batch, BatchJob
 from worker.devices import Options as BackendOptions
 from worker.devices import Session
 from worker.devices.browserstack import BrowserStackParallels
-from worker.engine import Engine
+from worker.engine import SqlEngine
 from worker.executors import Event, Finished, Options, Prepared
 from worker.executors.simulated import SimulatedExecutor
 from worker.webdriver import WebDriver, WebDriverError
@@ -95,7 +95,7 @@ def app(engine: Sql, folder: Path, content: str = "shop 1.0", **options: str) ->
 class Here(NamedTuple):
     """A worker of one slot inside of the test: what its loop would call."""
 
-    engine: Engine
+    engine: SqlEngine
     backend: BrowserStackParallels
     device_id: int
 
@@ -109,7 +109,7 @@ class Here(NamedTuple):
 async def here(url: str, cloud: BrowserStack, name: str = "cloud", **settings: Any) -> AsyncIterator[Here]:
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(sql.open_pool(url, size=4))
-        engine = Engine(db)
+        engine = SqlEngine(db)
         with patch.dict(os.environ, cloud.environment):
             backend = BrowserStackParallels(
                 BackendOptions(name, "browserstack", settings=cloud.settings | settings, ledger=engine)

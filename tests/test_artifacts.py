@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 import pytest
 from engine import Engine
 from leaving_files import installed
-from processes import Services
+from processes import Services, both_transports
 
 from qgjob.children import wait_until
 
@@ -51,6 +51,7 @@ def opened(url: str) -> Any:
     return urllib.request.urlopen(url, timeout=30)
 
 
+@both_transports
 def test_files_of_a_failed_job_come_back_byte_by_byte(services: Services, project: Path, tmp_path: Path) -> None:
     image = os.urandom(300_000)
     url = services.api()
@@ -75,6 +76,7 @@ def test_files_of_a_failed_job_come_back_byte_by_byte(services: Services, projec
     assert (tmp_path / "out" / "1-1-home.png").read_bytes() == image
 
 
+@both_transports
 def test_an_attempt_tells_where_its_time_went(services: Services, project: Path, tmp_path: Path) -> None:
     services.api()
     work(services, project, left(written(tmp_path, "a", b"x"), "a.txt"))
@@ -93,6 +95,7 @@ def test_an_attempt_tells_where_its_time_went(services: Services, project: Path,
     assert document["data"]["attempts"][0]["reset_s"] == 0.25
 
 
+@both_transports
 def test_what_is_too_much_is_left_out_and_the_log_says_so(services: Services, project: Path, tmp_path: Path) -> None:
     services.api()
     os.mkfifo(tmp_path / "pipe")
@@ -187,6 +190,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@both_transports
 def test_no_name_leads_out_of_the_folder(services: Services, project: Path, tmp_path: Path) -> None:
     url = services.api()
     page = written(tmp_path, "a", b"<script>alert(1)</script>")

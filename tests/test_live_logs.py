@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from engine import Engine
 from leaving_files import installed
-from processes import CHECKOUT, Services
+from processes import CHECKOUT, Services, both_transports
 from stand_in import Answer, StandIn, environment, job, qgjob
 
 from qgjob.children import wait_until
@@ -48,6 +48,7 @@ def following(services: Services, project: Path, tmp_path: Path) -> Iterator[Fol
     found.process.wait()
 
 
+@both_transports
 def test_each_line_is_shown_while_the_job_runs_and_once(project: Path, following: Following, engine: Engine) -> None:
     shown = "begin a-slow.js\n"
     for number in range(3):
@@ -59,6 +60,7 @@ def test_each_line_is_shown_while_the_job_runs_and_once(project: Path, following
     assert following.printed == shown
 
 
+@both_transports
 def test_nothing_is_written_for_a_job_that_nobody_watches(services: Services, project: Path, engine: Engine) -> None:
     for number in range(3):
         (project / f"go-{number}").touch()

@@ -1,10 +1,11 @@
 """kill -9 of a worker in the middle of a batch loses nothing and runs nothing finished again."""
 
 from engine import Engine
-from processes import Services
+from processes import Services, both_transports
 
 from qgjob.children import wait_until
 
+pytestmark = both_transports
 LEASE = ("--lease", "2", "--executor", "simulated")
 
 

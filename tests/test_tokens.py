@@ -20,13 +20,20 @@ from qgjob.tokens import ALPHABET, hashed, is_token, new_token
 OPEN = {"GET /health", "GET /metrics", "GET /whoami", "POST /tokens/oidc"}
 OPENS = {
     "read": {route for route in MATRIX if route.startswith("GET ")} - {
-        "GET /tokens", "GET /trusts", "GET /webhooks", "GET /webhooks/{webhook_id}/deliveries"},
+        "GET /tokens", "GET /trusts", "GET /webhooks", "GET /webhooks/{webhook_id}/deliveries",
+        "GET /batches/{lease}/traces", "GET /builds/{org_id}/files/{name}"},
     "submit": {"POST /jobs", "POST /jobs/{job_id}/cancel", "POST /jobs/{job_id}/retry", "POST /runs",
                "POST /runs/{run_id}/cancel", "POST /runs/{run_id}/retry", "POST /runs/{run_id}/detach", "POST /builds",
                "POST /schedules", "PATCH /schedules/{schedule_id}", "DELETE /schedules/{schedule_id}",
                "POST /schedules/{schedule_id}/run",
                "PUT /builds/{org_id}/{app_version_id}/artifacts/{platform}"},
-    "work": {"PUT /jobs/{job_id}", "POST /workers", "POST /workers/{worker_id}/devices",
+    "work": {route for route in MATRIX if "/batches/" in route} | {
+             "PUT /jobs/{job_id}", "PUT /jobs/{job_id}/artifacts/{attempt}/{number}",
+             "GET /builds/{org_id}/files/{name}", "POST /workers", "POST /workers/{worker_id}/end",
+             "POST /workers/{worker_id}/devices/{device_id}/health",
+             "POST /workers/{worker_id}/devices/{device_id}/release", "POST /workers/{worker_id}/sessions",
+             *(f"POST /workers/{{worker_id}}/uploads/{word}" for word in ("find", "record", "forget")),
+             "POST /workers/{worker_id}/devices",
              "POST /workers/{worker_id}/heartbeat", "POST /workers/{worker_id}/claims"},
     "admin": set(MATRIX),
 }  # fmt: skip

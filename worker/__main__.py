@@ -1,4 +1,4 @@
-"""python -m worker: drive devices for one database. Start as many as you like."""
+"""python -m worker: drive devices for one database, or for the API in front of it. Start as many as you like."""
 
 import asyncio
 import logging
@@ -12,16 +12,14 @@ from typing import Annotated, Any, get_args
 import msgspec
 import typer
 
-import sql
 from qgjob import logs, tracing
 from qgjob.models import Target
-from qgjob.store import UnusableStore, open_store
-from sql.schema import UnusableDatabase, require
 from worker import attachments, executors
 from worker import devices as backends
 from worker.config import ConfigError
-from worker.engine import Engine, Refused
+from worker.connection import Connection, Unusable, by_api, by_database
 from worker.loop import Options, Worker
+from worker.protocol import Refused
 from worker.results import Files
 
 USAGE, UNAVAILABLE = 2, 5
@@ -72,14 +70,21 @@ def work(
     max_jobs: Annotated[int, typer.Option(help="Jobs in a batch at most.", min=1, max=1000)] = 20,
     burst: Annotated[bool, typer.Option("--burst", help="Leave as soon as nothing is pending.")] = False,
     max_idle: Annotated[float | None, typer.Option(help="Leave after so many seconds without work.", min=0)] = None,
+    server: Annotated[
+        str, typer.Option(help="URL of the API, for machines that reach no database; the token is QGJOB_TOKEN.")
+    ] = "",
 ) -> None:
-    """Claim batches of jobs and run them. Needs QGJOB_DATABASE_URL; QGJOB_LISTEN_URL where that leads through a pooler.
+    """Claim batches of jobs and run them. Needs --server, or QGJOB_DATABASE_URL and, behind a pooler, QGJOB_LISTEN_URL.
 
     SIGTERM or Ctrl-C: finish the running tests, give back the rest, leave. Once more: give back everything at once.
     """
     url = os.environ.get("QGJOB_DATABASE_URL")
-    if not url:
-        typer.echo("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob", err=True)
+    if not url and not server:
+        typer.echo(
+            "error: say --server=https://qgjob.example.com, or set QGJOB_DATABASE_URL, for example "
+            "postgresql://user:password@host:5432/qgjob",
+            err=True,
+        )
         sys.exit(USAGE)
     if target not in get_args(Target):
         raise typer.BadParameter(f"{target!r} is not one of {', '.join(get_args(Target))}", param_hint="--target")
@@ -93,54 +98,48 @@ def work(
         typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
-    db = sql.open_pool(url, size=max(2, min(10, devices)))
-    engine = Engine(db)
     where = project.resolve()
     try:
+        connection = by_api(server) if server else by_database(url or "", devices)
         driver = backends.load(
             backend,
             backends.Options(
-                name, kind, devices, labels, settings(backend_setting, "--backend-setting"), engine, where
+                name, kind, devices, labels, settings(backend_setting, "--backend-setting"), connection.engine, where
             ),
         )
         runner = executors.load(executor, executors.Options(where, driver, settings(setting, "--setting")))
-        files = Files(open_store(), attachments.limits())
-    except (ConfigError, UnusableStore) as error:
+        files = Files(connection.store, attachments.limits())
+    except ConfigError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
     if executor == "simulated":
         logging.getLogger("worker").warning("simulated: no test is really run, the names of the files decide")
-    listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     try:
-        asyncio.run(serve(url, db, engine, listen_url, runner, driver, options, files))
+        asyncio.run(serve(connection, runner, driver, options, files))
     except ConfigError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
-    except (UnusableDatabase, Refused) as error:
+    except (Unusable, Refused) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(UNAVAILABLE)
 
 
 async def serve(
-    url: str,
-    db: sql.Database,
-    engine: Engine,
-    listen_url: str | None,
+    connection: Connection,
     executor: executors.Executor,
     backend: backends.Backend,
     options: Options,
     files: Files,
 ) -> None:
-    await require(url)
-    async with db:
+    async with connection.opened():
         traces = tracing.start("qgjob-worker")
-        worker = Worker(engine, executor, backend, options, files, traces)
+        worker = Worker(connection.engine, executor, backend, options, files, traces)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.drain)
         refused: list[Refused | ConfigError] = []
         try:
-            await worker.run(listen_url)
+            await worker.run()
         except* (Refused, ConfigError) as group:
             refused = leaves(group)
         finally:

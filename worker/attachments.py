@@ -13,14 +13,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import obstore
 from msgspec import Struct, field
 
-from qgjob.store import Store, StoreError, attempt_key, first_line
 from worker.batch import Batch, BatchJob, File
 from worker.config import ConfigError
 from worker.devices import Backend
 from worker.executors.printed import inert
+from worker.stores import Store, StoredFile, StoreFailed
 
 EVIDENCE_LIMIT_S = 15
 STORE_LIMIT_S = 60
@@ -32,15 +31,6 @@ class Limits(Struct, frozen=True):
 
     files: int = 20
     bytes: int = 50_000_000
-
-
-class StoredFile(Struct, frozen=True):
-    """As `attempt.files` holds it."""
-
-    name: str
-    content_type: str
-    size: int
-    key: str
 
 
 class Kept(Struct):
@@ -93,10 +83,7 @@ async def store(kept: Kept, batch: Batch, job: BatchJob, into: Store, hurry: asy
     """All files at once. `hurry`: what is not stored when it is set, is left out."""
     now = asyncio.get_running_loop().time
     since = now()
-    uploads = [
-        asyncio.create_task(_upload(into, file, attempt_key(batch.org_id, job.job_id, job.attempt, number, file.name)))
-        for number, file in enumerate(kept.files, 1)
-    ]
+    uploads = [asyncio.create_task(into.put(batch, job, number, file)) for number, file in enumerate(kept.files, 1)]
     hurried = asyncio.create_task(hurry.wait())
     stored = Stored(notes=list(kept.notes))
     if kept.too_many > 1:
@@ -117,8 +104,8 @@ async def store(kept: Kept, batch: Batch, job: BatchJob, into: Store, hurry: asy
                     stored.files.append(upload.result())
                 else:
                     stored.notes.append(f"{file.name} was not stored: {late}")
-            except StoreError as error:
-                stored.notes.append(f"{file.name} was not stored: {first_line(error)}")
+            except StoreFailed as error:
+                stored.notes.append(f"{file.name} was not stored: {error}")
     finally:
         hurried.cancel()
         for upload in uploads:
@@ -132,11 +119,6 @@ async def store(kept: Kept, batch: Batch, job: BatchJob, into: Store, hurry: asy
 async def discard(kept: Kept) -> None:
     """Remove the copies."""
     await asyncio.to_thread(shutil.rmtree, kept.folder, ignore_errors=True)
-
-
-async def _upload(into: Store, file: File, key: str) -> StoredFile:
-    await obstore.put_async(into, key, file.path)
-    return StoredFile(file.name, file.content_type, file.path.stat().st_size, key)
 
 
 def _keep(files: Sequence[File], most: Limits) -> Kept:

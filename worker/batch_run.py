@@ -12,9 +12,9 @@ from typing import Literal
 from qgjob import logs
 from worker.batch import Batch, BatchJob, Blame, PrepareError
 from worker.devices import Backend, Recorder
-from worker.engine import Engine, LeaseLost, Reason
 from worker.executors import Executor, Finished, Log, Prepared, Started
 from worker.live_log import LiveLog
+from worker.protocol import Engine, LeaseLost, Reason
 from worker.results import Files, Results
 from worker.spans import Spans
 

@@ -10,18 +10,24 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-import obstore
-
 from qgjob.models import SUFFIXES
-from qgjob.store import StoreError, UnusableStore, first_line, open_store
 from worker import downloads
 from worker.batch import Artifact, PrepareError
+from worker.stores import PIECE, Store
 
-PIECE = 1 << 20
 LOOK_AGAIN_S = 0.1
 # What was fetched this recently may be about to be installed, by whichever worker.
 IN_USE_S = 3600
 KNOWN_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+
+
+_store: Store | None = None  # one for the process, as its folder of builds is
+
+
+def fetch_from(store: Store) -> None:
+    """Uploaded builds are there. Without it: in the object store that the environment names."""
+    global _store
+    _store = store
 
 
 async def fetch(artifact: Artifact) -> Path:
@@ -78,23 +84,22 @@ async def _pieces(url: str) -> AsyncGenerator[bytes]:
     elif scheme:
         raise PrepareError(f"The build is {url}, which only its provider's devices can install.", "app")
     else:
-        source = _from_store(url)
+        source = _store_of_builds().pieces(url)
     async with aclosing(source):
         async for piece in source:
             yield piece
 
 
-async def _from_store(key: str) -> AsyncGenerator[bytes]:
+def _store_of_builds() -> Store:
+    if _store:
+        return _store
+    from qgjob.store import UnusableStore
+    from worker.object_store import ObjectStore
+
     try:
-        found = await obstore.get_async(open_store(), key)
-        async for piece in found.stream(min_chunk_size=PIECE):
-            yield bytes(piece)
-    except FileNotFoundError:
-        raise PrepareError(f"The object store no longer has {key}: add the build's file again.", "app") from None
+        return ObjectStore()
     except UnusableStore as error:
         raise PrepareError(f"{error}.", "config") from None
-    except StoreError as error:
-        raise PrepareError(f"The object store cannot be used: {first_line(error)}.", "provider") from None
 
 
 async def _from_file(path: Path) -> AsyncGenerator[bytes]:

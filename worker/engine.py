@@ -1,73 +1,40 @@
-"""The worker's side of the SQL functions: every call may be repeated, so each is, until PostgreSQL has answered."""
+"""The engine as workers call it that reach PostgreSQL."""
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import psycopg
-from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import sql
-from qgjob.models import Decision, FailureKind, Heartbeat, Recorded, Target
+from qgjob.models import Decision, FailureKind, Heartbeat, Recorded, Target, Trace
 from qgjob.problems import status_of
 from sql import housekeeping
+from worker.answers import Admission, DeviceId, Health, OpenSessions, WorkerId
 from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Upload
 from worker.executors import Finished
+from worker.hints import Hints, wait
+from worker.protocol import LeaseLost, Passing, Reason, Refused, storable, until_answered
 
-log = logging.getLogger("worker")
 Answer = TypeVar("Answer")
-Reason = Literal["done", "drained", "busy", "unprepared", "refused"]
 
 
-class LeaseLost(Exception):
-    """The batch belongs to somebody else now: stop it and discard its results."""
+class SqlEngine:
+    """Implements worker.protocol.Engine. `listen_url` reaches PostgreSQL as a session; None: nothing is heard."""
 
-
-class Refused(Exception):
-    """PostgreSQL refused for good; the message says why, `rule` is the problem's type."""
-
-    def __init__(self, message: str, rule: str | None) -> None:
-        super().__init__(message)
-        self.rule = rule
-
-
-class WorkerId(Struct):
-    worker_id: int
-
-
-class DeviceId(Struct):
-    device_id: int
-
-
-class OpenSessions(Struct):
-    leases: list[int]
-
-
-class Admission(Struct):
-    admitted: bool
-
-
-class Trace(Struct):
-    job_id: int
-    run_id: int
-    traceparent: str
-
-
-class Health(Struct):
-    well: bool
-
-
-class Engine:
-    """One worker's view of the database. Every method raises LeaseLost or Refused, and never because of an outage."""
-
-    def __init__(self, db: sql.Database) -> None:
+    def __init__(self, db: sql.Database, listen_url: str | None = None) -> None:
         self._db = db
+        self._hints = Hints(listen_url)
         self.worker_id = 0
+
+    async def attend(self, target: Target, watch: Callable[[int], None]) -> None:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._hints.listen(self.worker_id, target, watch))
+            both.create_task(self._housekeep())
 
     async def register_worker(
         self, name: str, version: str, targets: list[Target], lease_s: int, org_ids: list[str] | None = None
@@ -101,7 +68,6 @@ class Engine:
         return registered.device_id
 
     async def report_health(self, device_id: int, complaint: str | None) -> bool:
-        """Whether the device may work now. `complaint`: why it cannot, after a probe."""
         health = await self._until_answered(
             lambda: sql.one(
                 self._db,
@@ -115,16 +81,19 @@ class Engine:
         return health.well
 
     async def release_device(self, device_id: int, message: str) -> None:
-        """The device is out of sight: it is offline until it is registered again."""
         await self._until_answered(
             lambda: sql.call(
                 self._db, "release_device", worker_id=self.worker_id, device_id=device_id, message=storable(message)
             )
         )
 
-    async def claim(self, device_id: int, max_jobs: int, max_s: float | None = None) -> Batch | None:
-        return await self._until_answered(
-            lambda: sql.optional(
+    async def claim(
+        self, device_id: int, max_jobs: int, max_s: float | None = None, wait_s: float = 0.0
+    ) -> Batch | None:
+        hint = self._hints.work  # before claiming: a hint that comes meanwhile counts
+
+        async def once() -> Batch | None:
+            return await sql.optional(
                 self._db,
                 Batch,
                 "claim_batch",
@@ -133,7 +102,12 @@ class Engine:
                 max_jobs=max_jobs,
                 max_s=max_s,
             )
-        )
+
+        # Twice, for the first claim that finds nothing is what asks for hints: a submission may slip in before.
+        batch = await self._until_answered(once) or await self._until_answered(once)
+        if batch is None and wait_s > 0:
+            await wait(hint, min(wait_s, self._hints.poll_s()))
+        return batch
 
     async def traces(self, lease: int) -> list[Trace]:
         """The trace contexts that the jobs of the batch were submitted with."""
@@ -148,14 +122,12 @@ class Engine:
         )
 
     async def start(self, lease: int, job_id: int) -> bool:
-        """Whether to run it; if not, it was cancelled."""
         started = await self._until_answered(
             lambda: sql.one(self._db, Decision, "start_job", lease=lease, job_id=job_id)
         )
         return started.decision == "run"
 
     async def finish(self, lease: int, result: Finished, printed: str, stored: Stored | None = None) -> str:
-        """The job's status now. `stored`: what became of its files."""
         return await self._record(
             lease,
             result.job_id,
@@ -171,11 +143,9 @@ class Engine:
         )
 
     async def cancelled(self, lease: int, job_id: int, printed: str) -> None:
-        """The job was stopped because that was requested."""
         await self._record(lease, job_id, "cancelled", None, None, [], printed)
 
     async def write_live_log(self, lease: int, job_id: int, after: int, text: str) -> None:
-        """More of what a watched job printed; `after` characters came before."""
         await self._until_answered(
             lambda: sql.call(self._db, "write_live_log", lease=lease, job_id=job_id, after=after, log=storable(text))
         )
@@ -213,12 +183,17 @@ class Engine:
             lambda: sql.call(self._db, "release_batch", lease=lease, reason=reason, message=storable(message))
         )
 
-    async def heartbeat(self) -> Heartbeat:
+    async def heartbeat(self, wait_s: float = 0.0) -> Heartbeat:
+        if wait_s > 0:
+            await wait(self._hints.beat, wait_s)
+        self._hints.beat.clear()
         return await self._until_answered(lambda: sql.one(self._db, Heartbeat, "heartbeat", worker_id=self.worker_id))
 
-    async def housekeep(self) -> bool:
-        """Whether there is more to do at once."""
-        return await self._until_answered(lambda: housekeeping.housekeep(self._db))
+    async def _housekeep(self) -> None:
+        while True:
+            while await self._until_answered(lambda: housekeeping.housekeep(self._db)):
+                pass
+            await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
 
     async def find_upload(self, provider: str, account: str, sha256: str) -> Upload:
         return await self._until_answered(
@@ -274,22 +249,16 @@ class Engine:
         await self._until_answered(lambda: sql.call(self._db, "end_worker", worker_id=self.worker_id))
 
     async def _until_answered(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
-        pause = 0.05
-        while True:
+        async def once() -> Answer:
             try:
                 return await attempt()
             except PoolTimeout as error:
-                log.warning("database unavailable: %s", error)
+                raise Passing(f"database unavailable: {error}") from None
             except psycopg.Error as error:
-                if status_of(error.sqlstate) != 503 or isinstance(error, psycopg.DataError):
-                    if error.diag.constraint_name == "lease_is_held":
-                        raise LeaseLost(error.diag.message_primary) from None
-                    raise Refused(error.diag.message_primary or str(error), error.diag.constraint_name) from error
-                log.warning("database unavailable: %s", str(error).strip())
-            pause = min(pause * 2, 5)
-            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
+                if status_of(error.sqlstate) == 503 and not isinstance(error, psycopg.DataError):
+                    raise Passing(f"database unavailable: {str(error).strip()}") from None
+                if error.diag.constraint_name == "lease_is_held":
+                    raise LeaseLost(error.diag.message_primary) from None
+                raise Refused(error.diag.message_primary or str(error), error.diag.constraint_name) from error
 
-
-def storable(text: str | None) -> str | None:
-    """PostgreSQL's text holds neither NUL nor halves of surrogate pairs."""
-    return text and text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+        return await until_answered(once)

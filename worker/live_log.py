@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from worker.engine import Engine, Refused
+from worker.protocol import Engine, Refused
 
 log = logging.getLogger("worker")
 LONGEST = 65_536

@@ -1,29 +1,30 @@
-"""The worker process: its devices claim and run batches; one heartbeat keeps their leases; hints save waiting.
+"""The worker process: its devices claim and run batches; one heartbeat keeps their leases.
 
 Stateless: kill it anywhere, and when its leases run out its unfinished jobs go to others.
 """
 
 import asyncio
 import logging
-import random
 from contextlib import aclosing, suppress
 
-import psycopg
 from msgspec import Struct
 
-import sql
 from qgjob import __version__, logs
 from qgjob.models import Target
 from qgjob.tracing import Tracing
 from worker.batch_run import BatchRun
 from worker.devices import Backend, DeviceSpec
-from worker.engine import Engine, Refused
 from worker.executors import Executor
+from worker.protocol import Engine, Refused
 from worker.results import Files
 from worker.spans import Spans
 
 log = logging.getLogger("worker")
 LONGEST_PAUSE_S = 30
+# How long an idle device's claim may wait for work, and a heartbeat for something to tell.
+CLAIM_WAIT_S = 25.0
+BEAT_WAIT_S = 25.0
+PROBE_AGAIN_S = 5.0
 
 
 class Options(Struct, frozen=True):
@@ -43,7 +44,13 @@ class Drive:
     def __init__(self, device: DeviceSpec) -> None:
         self.device = device
         self.gone = asyncio.Event()
+        self.leaving = asyncio.Event()  # it is gone, or the worker drains
+        self.stirred = asyncio.Event()  # that, or somebody has said something of its health
         self.ended = asyncio.Event()
+
+    def leave(self) -> None:
+        self.leaving.set()
+        self.stirred.set()
 
 
 class Worker:
@@ -66,13 +73,10 @@ class Worker:
         self._drives: dict[str, Drive] = {}
         self._leaving = asyncio.Event()
         self._sick: set[int] = set()
-        self._hint = asyncio.Event()
-        self._beat_now = asyncio.Event()
         self._draining = False
-        self._listening = False
 
-    async def run(self, listen_url: str | None) -> None:
-        """Until drained, or idle for long enough. Raises Refused when the database does not want this worker."""
+    async def run(self) -> None:
+        """Until drained, or idle for long enough. Raises Refused when the engine does not want this worker."""
         await self._engine.register_worker(
             self._options.name,
             __version__,
@@ -81,19 +85,18 @@ class Worker:
             self._options.org_ids,
         )
         try:
-            await self._work(listen_url)
+            await self._work()
         finally:
-            with suppress(TimeoutError):  # PostgreSQL is gone, too: then the leases run out
+            with suppress(TimeoutError):  # the engine is gone, too: then the leases run out
                 async with asyncio.timeout(self._options.lease_s):
                     await self._engine.end()
             log.info("%s has left", self._options.name)
 
-    async def _work(self, listen_url: str | None) -> None:
+    async def _work(self) -> None:
         async with asyncio.TaskGroup() as background:
             tasks = [
                 background.create_task(self._beat()),
-                background.create_task(self._housekeep()),
-                background.create_task(self._listen(listen_url)),
+                background.create_task(self._engine.attend(self._options.target, self._watch)),
             ]
             try:
                 async with asyncio.TaskGroup() as drives:
@@ -132,11 +135,11 @@ class Worker:
 
     def _lose(self, drive: Drive) -> None:
         drive.gone.set()
+        drive.leave()
         log.warning("%s is gone", drive.device.name)
         for run in self._runs.values():
             if run.batch.device == drive.device.name:
                 run.lose_device(f"{drive.device.name} is not connected any more.")
-        self._wake()
 
     def drain(self) -> None:
         """The first time: finish the running tests and leave. The second time: give everything back at once."""
@@ -145,7 +148,8 @@ class Worker:
         for run in self._runs.values():
             run.drain(at_once=at_once)
         self._leaving.set()
-        self._wake()
+        for drive in self._drives.values():
+            drive.leave()
 
     async def _drive(self, drive: Drive, last: Drive | None) -> None:
         if last:
@@ -153,8 +157,9 @@ class Worker:
         device_id = await self._take(drive)
         if device_id is not None:
             await self._serve(drive, device_id)
-            if drive.gone.is_set():
-                await self._engine.release_device(device_id, f"{drive.device.name} is not connected any more.")
+            if drive.leaving.is_set():  # with what was claimed just then
+                why = "is not connected any more" if drive.gone.is_set() else "has left with its worker"
+                await self._engine.release_device(device_id, f"{drive.device.name} {why}.")
         drive.ended.set()
         if not drive.gone.is_set() and all(other.ended.is_set() for other in self._drives.values()):
             self._leaving.set()  # every device was idle for long enough
@@ -164,19 +169,20 @@ class Worker:
         loop = asyncio.get_running_loop()
         idle_since, failures, seen_well = loop.time(), 0, False
         while not self._draining and not drive.gone.is_set():
-            hint = self._hint  # before claiming: a hint that comes meanwhile counts
-            batch = None
+            left_s = CLAIM_WAIT_S
+            if self._options.max_idle_s is not None:
+                left_s = min(left_s, idle_since + self._options.max_idle_s - loop.time())
+            drive.stirred.clear()
             if failures or device_id in self._sick or not seen_well:
                 seen_well = await self._is_well(drive, device_id)
-            if seen_well:
-                # Twice, for the first claim that finds nothing is what asks for hints: a submission may slip in before.
-                batch = await self._claim(device_id, drive.device) or await self._claim(device_id, drive.device)
+            batch = await self._claim(drive, device_id, max(0.0, left_s)) if seen_well else None
             if batch is None:
                 failures += device_id in self._sick
-                idle_s = loop.time() - idle_since
-                if self._options.max_idle_s is not None and idle_s >= self._options.max_idle_s:
+                if left_s <= 0:
                     return
-                await self._wait(hint, self._pause_s(failures) if device_id in self._sick else self._poll_s())
+                if not seen_well and not drive.leaving.is_set():
+                    sick = device_id in self._sick
+                    await self._wait(drive.stirred, self._pause_s(failures) if sick else PROBE_AGAIN_S)
                 continue
             if drive.gone.is_set():
                 return  # meanwhile; the batch goes back with the device
@@ -209,16 +215,26 @@ class Worker:
                 if not told:
                     log.info("%s Waiting for it.", error)
                 told = True
-                await self._wait(self._hint, 1)
+                await self._wait(drive.leaving, 1)
         return None
 
-    async def _claim(self, device_id: int, device: DeviceSpec) -> BatchRun | None:
-        batch = await self._engine.claim(device_id, self._options.max_jobs, device.max_batch_s)
+    async def _claim(self, drive: Drive, device_id: int, wait_s: float) -> BatchRun | None:
+        """None also when it is time to leave: what is claimed just then goes back with the device."""
+        most_s = drive.device.max_batch_s
+        claim = asyncio.create_task(self._engine.claim(device_id, self._options.max_jobs, most_s, wait_s))
+        leaving = asyncio.create_task(drive.leaving.wait())
+        try:
+            await asyncio.wait({claim, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (claim, leaving):
+                task.cancel()
+            await asyncio.gather(claim, leaving, return_exceptions=True)
+        batch = None if claim.cancelled() else claim.result()
         if batch is None:
             return None
         traces = await self._engine.traces(batch.lease) if self._tracing else []
         spans = Spans(self._tracing, batch, traces)
-        return BatchRun(self._engine, self._executor, self._backend, batch, self._files, device.max_batch_s, spans)
+        return BatchRun(self._engine, self._executor, self._backend, batch, self._files, most_s, spans)
 
     async def _run_batch(self, run: BatchRun) -> bool:
         batch = run.batch
@@ -250,27 +266,19 @@ class Worker:
     def _pause_s(self, failures: int) -> float:
         return min(2.0 ** min(failures, 10), LONGEST_PAUSE_S)
 
-    def _poll_s(self) -> float:
-        """Slowly while hints are heard, and never all workers together."""
-        return random.uniform(4, 6) if self._listening else random.uniform(0.5, 1)  # noqa: S311
-
-    def _wake(self) -> None:
-        woken, self._hint = self._hint, asyncio.Event()
-        woken.set()
-
-    def _watch(self, payload: str) -> None:
-        if payload.isascii() and payload.isdigit():  # anybody may notify
-            for run in self._runs.values():
-                run.watch(int(payload))
+    def _watch(self, job_id: int) -> None:
+        for run in self._runs.values():
+            run.watch(job_id)
 
     async def _beat(self) -> None:
+        wait_s = 0.0
         while True:
-            self._beat_now.clear()
             running = dict(self._runs)
-            beat = await self._engine.heartbeat()
+            beat = await self._engine.heartbeat(wait_s)
             for lease, run in running.items():
                 if lease not in beat.leases and lease in self._runs:
                     run.lose()
+            for lease, run in self._runs.items():
                 if lease in beat.empty_leases:
                     run.abandon()
                 if lease in beat.drain_leases:
@@ -278,31 +286,8 @@ class Worker:
                 run.cancel(set(beat.stop_jobs))
             if self._sick != set(beat.sick_devices):
                 self._sick = set(beat.sick_devices)
-                self._wake()
+                for drive in self._drives.values():
+                    drive.stirred.set()
             if beat.draining and not self._draining:
                 self.drain()
-            await self._wait(self._beat_now, self._options.lease_s / 3)
-
-    async def _housekeep(self) -> None:
-        while True:
-            while await self._engine.housekeep():
-                pass
-            await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
-
-    async def _listen(self, url: str | None) -> None:
-        while url:
-            try:
-                async with await sql.listen(url, "qgjob_work", "qgjob_worker", "qgjob_log") as connection:
-                    self._listening = True
-                    self._wake()
-                    async for notification in connection.notifies():
-                        if notification.channel == "qgjob_work" and notification.payload == self._options.target:
-                            self._wake()
-                        elif notification.channel == "qgjob_log":
-                            self._watch(notification.payload)
-                        elif notification.payload == str(self._engine.worker_id):
-                            self._beat_now.set()
-            except psycopg.Error as error:
-                log.warning("not listening, polling instead: %s", str(error).strip())
-            self._listening = False
-            await asyncio.sleep(1)
+            wait_s = min(self._options.lease_s / 3, BEAT_WAIT_S)

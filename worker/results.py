@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from qgjob.store import Store
 from worker import attachments
 from worker.batch import Batch, BatchJob
 from worker.devices import Backend
-from worker.engine import Engine, LeaseLost, Refused
 from worker.executors import Finished
 from worker.live_log import LiveLog
+from worker.protocol import Engine, LeaseLost, Refused
+from worker.stores import Store
 
 log = logging.getLogger("worker")
 

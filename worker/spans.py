@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qgjob.models import Trace
 from qgjob.tracing import Tracing, context_of
 from worker.batch import Batch, BatchJob
-from worker.engine import Trace
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span

@@ -1,6 +1,7 @@
 -- What a job's current attempt has printed beyond the first p_after characters, of which p_attempt was the attempt; only
 -- the end where it is more than 64 K. Asking is also what makes the job's worker write it: it goes on for some seconds
--- after the last question. The worker hears it by a notification, so without one there is nothing before the result.
+-- after the last question. The worker hears it by a notification, or, over
+-- HTTP, by a heartbeat; a worker that polls PostgreSQL has nothing before the result.
 create or replace function qgjob.watch_log(
   p_job_id bigint, p_attempt integer default null, p_after bigint default 0, p_org_id text default null
 ) returns table (job_id bigint, attempt integer, status text, length bigint, log text) language plpgsql volatile security definer
@@ -21,6 +22,9 @@ begin
     where live.watched_until not between v_now + c_watch / 2 and v_now + c_watch;
     if found then
       perform pg_notify('qgjob_log', p_job_id::text);
+      -- Workers that speak HTTP hear it with their next heartbeat.
+      perform qgjob.call_workers(array(
+        select worker_id from qgjob.job join qgjob.batch using (batch_id) where job.job_id = p_job_id));
     end if;
   end if;
   return query

@@ -9,6 +9,8 @@ begin
   insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;
   insert into qgjob.build (org_id, app_version_id, created_at) values (p_org_id, p_app_version_id, v_now)
   on conflict do nothing;
+  -- Before its identity is asked for, so that who adds an artifact at the same time waits, or is waited for.
+  perform from qgjob.build where org_id = p_org_id and app_version_id = p_app_version_id for key share;
   insert into qgjob.lane (org_id, target, selector)
   select distinct p_org_id, target, selector from unnest(p_requests) order by target, selector
   on conflict on constraint lane_is_unique do nothing;

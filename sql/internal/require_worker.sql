@@ -4,9 +4,7 @@ language plpgsql stable as $$
 declare
   v_worker qgjob.worker;
 begin
-  select * into v_worker from qgjob.worker where worker_id = p_worker_id
-    -- One that serves others, too, is for a token of one organisation as if it were not there.
-    and (qgjob.may_see(null) or array_length(org_ids, 1) = 1 and qgjob.may_see(org_ids[1]));
+  select * into v_worker from qgjob.worker where worker_id = p_worker_id and qgjob.may_drive(p_worker_id);
   if v_worker.worker_id is null then
     raise exception using errcode = 'QJ404', constraint = 'worker_exists',
       message = format('There is no worker %s.', p_worker_id);

@@ -19,8 +19,8 @@ create or replace view reporting.attempts with (security_invoker = true) as
     greatest(0, extract(epoch from attempt.ended_at - attempt.started_at)::double precision
       - coalesce(attempt.reset_s, 0) - coalesce(attempt.upload_s, 0)) as body_s,
     attempt.upload_s::double precision as upload_s, batch.video_url,
-    case when batch.video_url is not null then coalesce(attempt.video_offset_s,
-      greatest(0, extract(epoch from attempt.started_at - batch.prepared_at)))::double precision end as video_offset_s,
+    coalesce(attempt.video_offset_s, case when batch.video_url is not null
+      then greatest(0, extract(epoch from attempt.started_at - batch.prepared_at)) end)::double precision as video_offset_s,
     attempt.files, right(attempt.log, 2000) as log_tail
   from qgjob.attempt
   join qgjob.job using (job_id)

@@ -2,6 +2,9 @@
 create or replace function qgjob.end_worker(p_worker_id bigint) returns void language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
+  if not qgjob.may_drive(p_worker_id) then
+    return;
+  end if;
   -- The devices first: from then on the worker claims nothing more.
   perform from qgjob.device where worker_id = p_worker_id order by device_id for no key update;
   update qgjob.device set worker_id = null, waiting = false where worker_id = p_worker_id;

@@ -12,6 +12,7 @@ declare
   v_now timestamptz := qgjob.now();
   v_oldest timestamptz := v_now - interval '29 days';
 begin
+  perform qgjob.require_worker(p_worker_id);
   return query
   select url, false from qgjob.upload
   where (provider, account, sha256) = (p_provider, p_account, p_sha256) and uploaded_at > v_oldest;

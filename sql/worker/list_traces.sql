@@ -6,5 +6,5 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
   from qgjob.job
   join lateral (select min(run_id) as run_id from qgjob.run_job where run_job.job_id = job.job_id) as first on true
   join qgjob.run on run.run_id = first.run_id
-  where job.batch_id = p_lease and run.traceparent is not null
+  where job.batch_id = p_lease and qgjob.may_see(job.org_id) and run.traceparent is not null
 $$;

@@ -6,7 +6,7 @@ returns void language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
   perform from qgjob.device where device_id = p_device_id and worker_id = p_worker_id for no key update;
-  if not found then
+  if not found or not qgjob.may_drive(p_worker_id) then
     return;
   end if;
   perform qgjob.end_batches(

@@ -7,7 +7,8 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
   v_device qgjob.device;
 begin
-  select * into v_device from qgjob.device where device_id = p_device_id and worker_id = p_worker_id for no key update;
+  select * into v_device from qgjob.device where device_id = p_device_id and worker_id = p_worker_id
+    and qgjob.may_drive(p_worker_id) for no key update;
   if v_device.device_id is null then
     raise exception using errcode = 'QJ409', constraint = 'device_has_one_worker',
       message = format('Device %s is not driven by worker %s.', p_device_id, p_worker_id), hint = 'Register the device again.';

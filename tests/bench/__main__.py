@@ -13,7 +13,7 @@ from bench.machine import describe, load, wait_for_calm
 from bench.queues import installed_peers
 from bench.records import HEADER, Record, cells, keep
 
-ROWS = ("yardsticks", "submit_many", "submit_one", "pick_up", "over_http", "drain", "claim_cost", "ageing")
+ROWS = ("yardsticks", "submit_many", "submit_one", "pick_up", "over_http", "waiting", "drain", "claim_cost", "ageing")
 RESULTS = Path(__file__).with_name("results")
 
 

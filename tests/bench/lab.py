@@ -35,7 +35,8 @@ class Shape(Struct, frozen=True):
 
 class Scale(Struct, frozen=True, kw_only=True):
     """`drained`: the share of what a contender usually drains. `seconds`: of pgbench. `longest_s`: when a closed loop
-    stops early. `slowest_s`: when a single statement is given up. `ageing_s`: the time for `finished` jobs to end."""
+    stops early. `slowest_s`: when a single statement is given up. `ageing_s`: the time for `finished` jobs to end.
+    `waiting`: clients that wait for runs, for `idle_s` before these end."""
 
     rounds: int = 3
     shapes: tuple[Shape, ...] = (Shape(1, 10, 100), Shape(100, 1_000, 100), Shape(1_000, 10_000, 100))
@@ -52,13 +53,16 @@ class Scale(Struct, frozen=True, kw_only=True):
     pick_ups: int = 300
     finished: int = 1_000_000
     ageing_s: float = 1_200
+    waiting: int = 2_000
+    idle_s: float = 30
 
 
 QUICK = Scale(shapes=Scale().shapes[:2], clients=(1, 4), claims=100, longest_s=4, slowest_s=20, drained=0.25,
-              drain_clients=(1, 4), seconds=2, pick_ups=60, finished=50_000, ageing_s=60)  # fmt: skip
+              drain_clients=(1, 4), seconds=2, pick_ups=60, finished=50_000, ageing_s=60, waiting=500,
+              idle_s=10)  # fmt: skip
 TINY = Scale(rounds=1, shapes=(Shape(1, 2, 10), Shape(2, 4, 10)), clients=(1, 2), claims=2, longest_s=0.2, slowest_s=2,
              run_jobs=20, drained=0.001, drain_clients=(1, 2), submit_clients=(1, 2), seconds=0, pick_ups=2,
-             finished=40, ageing_s=2)  # fmt: skip
+             finished=40, ageing_s=2, waiting=5, idle_s=0.2)  # fmt: skip
 
 
 class Lab:

@@ -1,0 +1,43 @@
+"""Server-sent events of a run or job: the seq of each state that is sent is its id, and Last-Event-ID goes on there."""
+
+import random
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+from litestar import Response
+from litestar.params import HeaderParameter
+from litestar.response import Stream
+from litestar.response.sse import ServerSentEventMessage
+
+import sql
+from api.parameters import LARGEST
+from api.watches import Document, Watches
+
+# Below the idle limits of common proxies, and what finds out that a reader is gone.
+HEARTBEAT_S = 15.0
+LastEventId = Annotated[int, HeaderParameter(name="Last-Event-ID", ge=-1, le=LARGEST)]
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second: nginx must not collect them
+
+
+async def stream(watches: Watches[Document], key: int, db: sql.OnBehalf, event: str, after_seq: int) -> Response[Any]:
+    """Until it has ended. No content where all was seen: that is what tells browsers not to come back."""
+    async with watches.of(key, db) as watched:
+        if watched.ended and watched.seq <= after_seq:
+            return Response(None, status_code=204)
+    return Stream(states(watches, key, db, event, after_seq), media_type="text/event-stream", headers=HEADERS)
+
+
+async def states(
+    watches: Watches[Document], key: int, db: sql.OnBehalf, event: str, after_seq: int
+) -> AsyncGenerator[bytes]:
+    # Clients that are cut off together shall not come back together.
+    yield ServerSentEventMessage(data=None, retry=random.randint(500, 3000)).encode()  # noqa: S311
+    async with watches.of(key, db) as watched:
+        while not watches.leaving:
+            if await watches.beyond(watched, after_seq, HEARTBEAT_S):
+                after_seq = watched.seq
+                yield ServerSentEventMessage(data=watched.json, event=event, id=after_seq).encode()
+            elif not watched.ended and not watches.leaving:
+                yield ServerSentEventMessage(data=None, comment="").encode()
+            if watched.ended and watched.seq <= after_seq:
+                return

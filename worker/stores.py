@@ -1,0 +1,33 @@
+"""Where workers get builds from and put the files of attempts: the object store itself, or the API in front of it."""
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from msgspec import Struct
+
+from worker.batch import Batch, BatchJob, File
+
+PIECE = 1 << 20
+
+
+class StoredFile(Struct, frozen=True):
+    """As `attempt.files` holds it."""
+
+    name: str
+    content_type: str
+    size: int
+    key: str
+
+
+class StoreFailed(Exception):
+    """A file could not be stored; the message says why."""
+
+
+class Store(Protocol):
+    async def put(self, batch: Batch, job: BatchJob, number: int, file: File) -> StoredFile:
+        """Raises StoreFailed."""
+        ...
+
+    def pieces(self, key: str) -> AsyncGenerator[bytes]:
+        """Of a build. Raises PrepareError."""
+        ...
