@@ -120,20 +120,27 @@ async def list_jobs(
 
 @get("/{job_id:int}", summary="Look at one job, or wait until it changes")
 async def get_job(
-    job_id: Id, jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]], wait: Wait = 0, after_seq: AfterSeq = -1
+    job_id: Id,
+    watched_jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]],
+    wait: Wait = 0,
+    after_seq: AfterSeq = -1,
 ) -> WatchedJob:
     if not wait:
-        return await jobs.look(job_id)
-    async with jobs.of(job_id) as watched:
-        await jobs.beyond(watched, after_seq, wait)
+        return await watched_jobs.look(job_id)
+    async with watched_jobs.of(job_id) as watched:
+        await watched_jobs.beyond(watched, after_seq, wait)
         return watched.document
 
 
-@get("/{job_id:int}/events", summary="Each change of a job as a server-sent event, until it has ended")
+@get(
+    "/{job_id:int}/events",
+    summary="Each change of a job as a server-sent event, until it has ended",
+    media_type="text/event-stream",
+)
 async def get_events(
-    job_id: Id, jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]], last_event_id: LastEventId = -1
+    job_id: Id, watched_jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]], last_event_id: LastEventId = -1
 ) -> Response[Any]:
-    return await stream(jobs, job_id, "job", last_event_id)
+    return await stream(watched_jobs, job_id, "job", last_event_id)
 
 
 @put("/{job_id:int}", summary="Report from a worker", request_max_body_size=RESULT_BODY)

@@ -82,7 +82,7 @@ async def list_runs(
 async def get_run(
     run_id: Id,
     db: Db,
-    runs: NamedDependency[SkipValidation[Watches[Run]]],
+    watched_runs: NamedDependency[SkipValidation[Watches[Run]]],
     wait: Wait = 0,
     after_seq: AfterSeq = -1,
     client_timeout_s: ClientTimeout = None,
@@ -90,17 +90,21 @@ async def get_run(
     if client_timeout_s is not None:
         await sql.call(db, "hold_run", run_id=run_id, client_timeout_s=client_timeout_s)
     if not wait:
-        return await runs.look(run_id)
-    async with runs.of(run_id) as watched:
-        await runs.beyond(watched, after_seq, wait)
+        return await watched_runs.look(run_id)
+    async with watched_runs.of(run_id) as watched:
+        await watched_runs.beyond(watched, after_seq, wait)
         return watched.document
 
 
-@get("/{run_id:int}/events", summary="Each change of a run as a server-sent event, until it has ended")
+@get(
+    "/{run_id:int}/events",
+    summary="Each change of a run as a server-sent event, until it has ended",
+    media_type="text/event-stream",
+)
 async def get_events(
-    run_id: Id, runs: NamedDependency[SkipValidation[Watches[Run]]], last_event_id: LastEventId = -1
+    run_id: Id, watched_runs: NamedDependency[SkipValidation[Watches[Run]]], last_event_id: LastEventId = -1
 ) -> Response[Any]:
-    return await stream(runs, run_id, "run", last_event_id)
+    return await stream(watched_runs, run_id, "run", last_event_id)
 
 
 @get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")

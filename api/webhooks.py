@@ -26,7 +26,7 @@ from qgjob.models import (
 )
 
 
-class Addition(Struct, forbid_unknown_fields=True):
+class WebhookAddition(Struct, forbid_unknown_fields=True):
     """POST /webhooks. Without a secret it is given one."""
 
     org_id: str
@@ -37,7 +37,7 @@ class Addition(Struct, forbid_unknown_fields=True):
     secret: str | None = None
 
 
-class Change(Struct, forbid_unknown_fields=True):
+class WebhookChanges(Struct, forbid_unknown_fields=True):
     """PATCH /webhooks/{id}. What is left out stays."""
 
     url: str | None = None
@@ -101,7 +101,7 @@ async def list_webhooks(db: Db, org_id: FromQuery[str | None] = None) -> list[We
 
 @post("/", summary="Tell a url of events from now on")
 async def add_webhook(
-    data: JSONBody[Addition], db: Db, receivers: NamedDependency[Receivers], idempotency_key: Key = None
+    data: JSONBody[WebhookAddition], db: Db, receivers: NamedDependency[Receivers], idempotency_key: Key = None
 ) -> WebhookAdded:
     await receivers.check(data.url, data.format)
     return await sql.one(
@@ -118,9 +118,9 @@ async def add_webhook(
     )
 
 
-@patch("/{webhook_id:int}", summary="Change, enable or disable a webhook")
+@patch("/{webhook_id:int}", summary="WebhookChanges, enable or disable a webhook")
 async def update_webhook(
-    webhook_id: Id, data: JSONBody[Change], db: Db, receivers: NamedDependency[Receivers]
+    webhook_id: Id, data: JSONBody[WebhookChanges], db: Db, receivers: NamedDependency[Receivers]
 ) -> Webhook:
     await receivers.check(data.url, data.format)
     return await sql.one(

@@ -22,7 +22,7 @@ ALL_ROUTES = {
     ("POST", "/workers"), ("POST", "/workers/N/devices"), ("POST", "/workers/N/claims"),
     ("POST", "/workers/N/heartbeat"), ("POST", "/batches/N/installed"), ("POST", "/batches/N/release"),
     ("POST", "/batches/N/log"), ("PUT", "/jobs/N"), ("PUT", "/jobs/N/artifacts/N/N"), ("POST", "/workers/N/end"),
-    ("POST", "/workers/N/devices/N/release"),
+    ("POST", "/workers/N/devices/N/health"), ("POST", "/workers/N/devices/N/release"),
 }  # fmt: skip
 NO_DATABASE = """
 import sys
