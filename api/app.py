@@ -165,8 +165,10 @@ def create_app(
             "metrics": Provide(lambda: seen, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
             "receivers": Provide(lambda: webhooks.Receivers(sender, installed), sync_to_thread=False),
-            "runs": Provide(lambda: watched_runs, sync_to_thread=False),
-            "jobs": Provide(lambda: watched_jobs, sync_to_thread=False),
+            # Not simply runs and jobs: what is wrong with a field of a body that has the name of a dependency counts as
+            # a fault of the server.
+            "watched_runs": Provide(lambda: watched_runs, sync_to_thread=False),
+            "watched_jobs": Provide(lambda: watched_jobs, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
         guards=[access.admit],

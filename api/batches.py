@@ -28,7 +28,7 @@ class Printed(Struct, forbid_unknown_fields=True):
     log: str
 
 
-class Release(Struct, forbid_unknown_fields=True):
+class BatchRelease(Struct, forbid_unknown_fields=True):
     """POST /batches/{lease}/release; see sql/internal/end_batches.sql."""
 
     reason: Literal["done", "drained", "busy", "unprepared", "refused"] = "done"
@@ -107,7 +107,7 @@ async def admit_session(lease: Id, data: JSONBody[Wish], db: Db) -> Admission:
     status_code=204,
     summary="The device is done with its batch and gives back the rest",
 )
-async def release_batch(lease: Id, data: JSONBody[Release], db: Db) -> None:
+async def release_batch(lease: Id, data: JSONBody[BatchRelease], db: Db) -> None:
     await sql.call(db, "release_batch", lease=lease, reason=data.reason, message=data.message)
 
 

@@ -28,7 +28,7 @@ PIECE = 256 * 1024
 ORG_ID = "[A-Za-z0-9][A-Za-z0-9._+-]*"
 
 
-class Addition(Struct, forbid_unknown_fields=True):
+class ArtifactAddition(Struct, forbid_unknown_fields=True):
     """POST /builds. Without a url the content is one that the organisation has uploaded before; `size` says how much it
     would send otherwise."""
 
@@ -57,7 +57,7 @@ async def list_builds(
     responses=KNOWN,
 )
 async def add_artifact(
-    data: JSONBody[Addition], db: Db, store: Files, upload_limit: NamedDependency[UploadLimit]
+    data: JSONBody[ArtifactAddition], db: Db, store: Files, upload_limit: NamedDependency[UploadLimit]
 ) -> Response[ArtifactAdded]:
     await check(db, data.org_id, data.app_version_id, data.platform, data.sha256, data.app_id)
     url, size = data.url, None

@@ -123,22 +123,29 @@ async def list_jobs(
 async def get_job(
     job_id: Id,
     db: Db,
-    jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]],
+    watched_jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]],
     wait: Wait = 0,
     after_seq: AfterSeq = -1,
 ) -> WatchedJob:
     if not wait:
-        return await jobs.look(job_id, db)
-    async with jobs.of(job_id, db) as watched:
-        await jobs.beyond(watched, after_seq, wait)
+        return await watched_jobs.look(job_id, db)
+    async with watched_jobs.of(job_id, db) as watched:
+        await watched_jobs.beyond(watched, after_seq, wait)
         return watched.document
 
 
-@get("/{job_id:int}/events", summary="Each change of a job as a server-sent event, until it has ended")
+@get(
+    "/{job_id:int}/events",
+    summary="Each change of a job as a server-sent event, until it has ended",
+    media_type="text/event-stream",
+)
 async def get_events(
-    job_id: Id, db: Db, jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]], last_event_id: LastEventId = -1
+    job_id: Id,
+    db: Db,
+    watched_jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]],
+    last_event_id: LastEventId = -1,
 ) -> Response[Any]:
-    return await stream(jobs, job_id, db, "job", last_event_id)
+    return await stream(watched_jobs, job_id, db, "job", last_event_id)
 
 
 @put("/{job_id:int}", opt=needs("work"), summary="Report from a worker", request_max_body_size=RESULT_BODY)

@@ -85,7 +85,7 @@ async def get_run(
     run_id: Id,
     db: Db,
     request: Request[Caller, Any, Any],
-    runs: NamedDependency[SkipValidation[Watches[Run]]],
+    watched_runs: NamedDependency[SkipValidation[Watches[Run]]],
     wait: Wait = 0,
     after_seq: AfterSeq = -1,
     client_timeout_s: ClientTimeout = None,
@@ -95,17 +95,21 @@ async def get_run(
             raise Forbidden("scope_suffices", "To hold a run needs a token with the scope submit.")
         await sql.call(db, "hold_run", run_id=run_id, client_timeout_s=client_timeout_s)
     if not wait:
-        return await runs.look(run_id, db)
-    async with runs.of(run_id, db) as watched:
-        await runs.beyond(watched, after_seq, wait)
+        return await watched_runs.look(run_id, db)
+    async with watched_runs.of(run_id, db) as watched:
+        await watched_runs.beyond(watched, after_seq, wait)
         return watched.document
 
 
-@get("/{run_id:int}/events", summary="Each change of a run as a server-sent event, until it has ended")
+@get(
+    "/{run_id:int}/events",
+    summary="Each change of a run as a server-sent event, until it has ended",
+    media_type="text/event-stream",
+)
 async def get_events(
-    run_id: Id, db: Db, runs: NamedDependency[SkipValidation[Watches[Run]]], last_event_id: LastEventId = -1
+    run_id: Id, db: Db, watched_runs: NamedDependency[SkipValidation[Watches[Run]]], last_event_id: LastEventId = -1
 ) -> Response[Any]:
-    return await stream(runs, run_id, db, "run", last_event_id)
+    return await stream(watched_runs, run_id, db, "run", last_event_id)
 
 
 @get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")

@@ -48,7 +48,7 @@ class WebhookChanges(Struct, forbid_unknown_fields=True):
     enabled: bool | None = None
 
 
-class SecretRotation(Struct, forbid_unknown_fields=True):
+class Rotation(Struct, forbid_unknown_fields=True):
     """POST /webhooks/{id}/rotate-secret. For so many hours the old secret signs as well."""
 
     overlap_h: int = 24
@@ -139,7 +139,7 @@ async def update_webhook(
 
 
 @post("/{webhook_id:int}/rotate-secret", status_code=200, summary="Sign with a new secret, and for a while with both")
-async def rotate_secret(webhook_id: Id, data: JSONBody[SecretRotation], db: Db) -> SecretRotated:
+async def rotate_secret(webhook_id: Id, data: JSONBody[Rotation], db: Db) -> SecretRotated:
     return await sql.one(
         db,
         SecretRotated,

@@ -50,7 +50,7 @@ class DeviceRegistered(Struct):
     device_id: int
 
 
-class Release(Struct, forbid_unknown_fields=True):
+class DeviceRelease(Struct, forbid_unknown_fields=True):
     """POST /workers/{id}/devices/{id}/release."""
 
     message: str | None = None
@@ -169,7 +169,7 @@ async def register_device(worker_id: Id, data: JSONBody[DeviceRegistration], db:
     status_code=204,
     summary="The device is out of sight",
 )
-async def release_device(worker_id: Id, device_id: Id, data: JSONBody[Release], db: Db) -> None:
+async def release_device(worker_id: Id, device_id: Id, data: JSONBody[DeviceRelease], db: Db) -> None:
     await sql.call(db, "release_device", worker_id=worker_id, device_id=device_id, message=data.message)
 
 

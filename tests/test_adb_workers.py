@@ -70,7 +70,7 @@ def test_a_build_is_installed_once_for_all_its_tests(
     device = lab.device()
     specs = adb_worker.specs("a.spec.js", "b.spec.js", "c.spec.js")
     run = submit(engine, build(tmp_path), specs)
-    worker = adb_worker.start("--burst")
+    worker = adb_worker.start("--max-idle", "20")
     assert ended(engine, run), worker.last_lines()
     assert engine.run(run.run_id).completed == 3
     assert sorted(ran(device)) == specs
@@ -176,7 +176,7 @@ def test_a_worker_waits_for_devices(engine: Engine, lab: Lab, adb_worker: AdbWor
 
 
 def test_a_worker_that_may_not_wait_leaves_without_devices(adb_worker: AdbWorker) -> None:
-    worker = adb_worker.start("--burst")
+    worker = adb_worker.start("--max-idle", "20")
     assert worker.process.wait(30) == 0
 
 

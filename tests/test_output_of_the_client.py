@@ -128,6 +128,7 @@ GROUP = {
     "running": 1,
     "devices": 2,
     "oldest_at": NOW,
+    "grouped_by": {},
 }
 WORKER = {
     "worker_id": 3,
@@ -148,6 +149,10 @@ DEVICE = {
     "status": "busy",
     "installed_build": "v1",
     "epoch": 4,
+    "quarantined_at": None,
+    "quarantined_by": None,
+    "quarantine_reason": None,
+    "strikes": 0,
 }
 STATS = {
     "org_id": None,
