@@ -139,6 +139,7 @@ WORKER = {
     "devices": 2,
     "started_at": NOW,
     "seen_at": NOW,
+    "org_ids": None,
 }
 DEVICE = {
     "device_id": 7,
@@ -153,6 +154,7 @@ DEVICE = {
     "quarantined_by": None,
     "quarantine_reason": None,
     "strikes": 0,
+    "org_ids": None,
 }
 STATS = {
     "org_id": None,
