@@ -9,9 +9,11 @@ from qgjob.children import wait_until
 def test_from_the_shell_to_the_worker(engine: Engine, services: Services) -> None:
     services.api()
     services.worker("lab-1", "--devices", "2", "--setting", "duration_s=0.2")
-    said = services.qgjob("devices", "quarantine", "1", "--reason=the battery swells")
+    assert wait_until(lambda: engine.value("select count(*) from qgjob.device") == 2, 60)
+    first, second = (row.device_id for row in engine.rows("select device_id from qgjob.device order by name"))
+    said = services.qgjob("devices", "quarantine", str(first), "--reason=the battery swells")
     assert said.returncode == 0, said.stderr
-    assert said.stdout.startswith("Device 1 (lab-1-1) is in quarantine since ")
+    assert said.stdout.startswith(f"Device {first} (lab-1-1) is in quarantine since ")
     assert said.stdout.endswith(" by a person: the battery swells\n")
 
     run = engine.submit(*(f"{number}.js" for number in range(4)))
@@ -19,11 +21,11 @@ def test_from_the_shell_to_the_worker(engine: Engine, services: Services) -> Non
     assert engine.rows("select distinct device from reporting.attempts") == [("lab-1-2",)]
 
     listed = services.qgjob("devices")
-    assert listed.stdout.splitlines()[1].split()[:5] == ["1", "lab-1-1", "emulator", "quarantined", "lab-1"]
+    assert listed.stdout.splitlines()[1].split()[:5] == [str(first), "lab-1-1", "emulator", "quarantined", "lab-1"]
     assert "by a person: the battery swells" in listed.stderr
-    said = services.qgjob("devices", "readmit", "1", "--json")
+    said = services.qgjob("devices", "readmit", str(first), "--json")
     assert '"status": "idle"' in said.stdout or '"status":"idle"' in said.stdout
-    engine.call("quarantine_device", device_id=2, reason="its turn")
+    engine.call("quarantine_device", device_id=second, reason="its turn")
     run = engine.submit("a.js", build="v2")
     assert wait_until(lambda: engine.run(run.run_id).finished_at is not None, 60)
     assert engine.job(run.job_ids[0]).device == "lab-1-1"
