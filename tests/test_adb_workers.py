@@ -158,7 +158,7 @@ def test_a_test_that_fails_on_a_sound_device_has_failed(
 ) -> None:
     lab.device()
     run = submit(engine, build(tmp_path), adb_worker.specs("a.spec.js"))
-    worker = adb_worker.start("--burst", line="echo the total is wrong; exit 3")
+    worker = adb_worker.start("--max-idle", "20", line="echo the total is wrong; exit 3")
     assert ended(engine, run), worker.last_lines()
     attempt = engine.row("select failure_kind, message from qgjob.attempt")
     assert tuple(attempt) == ("test", "exit code 3: the total is wrong")
