@@ -10,7 +10,7 @@ import sql
 from api.access import needs
 from api.parameters import LARGEST, BodyId, Db, Id
 from api.work import own_account
-from qgjob.models import Trace
+from qgjob.models import Admission, Trace
 
 
 class Session(Struct, forbid_unknown_fields=True):
@@ -42,10 +42,6 @@ class Wish(Struct, forbid_unknown_fields=True):
     allowed: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     running: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     known: list[BodyId] = []
-
-
-class Admission(Struct):
-    admitted: bool
 
 
 @get(

@@ -16,7 +16,7 @@ import sql
 from api.access import needs
 from api.announcements import Announcements
 from api.parameters import BodyId, Db, Id
-from qgjob.models import Beat, Heartbeat, Target
+from qgjob.models import Beat, DeviceHealth, DeviceRegistered, Heartbeat, OpenSessions, Registered, Target
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 Hearing = NamedDependency[SkipValidation[Announcements]]
@@ -34,20 +34,12 @@ class Registration(Struct, forbid_unknown_fields=True):
     org_ids: list[str] | None = None
 
 
-class Registered(Struct):
-    worker_id: int
-
-
 class DeviceRegistration(Struct, forbid_unknown_fields=True):
     """POST /workers/{id}/devices."""
 
     name: str
     target: Target
     labels: dict[str, str] = {}
-
-
-class DeviceRegistered(Struct):
-    device_id: int
 
 
 class DeviceRelease(Struct, forbid_unknown_fields=True):
@@ -60,12 +52,6 @@ class Finding(Struct, forbid_unknown_fields=True):
     """POST /workers/{id}/devices/{id}/health. `complaint`: why the device cannot work; null: it can."""
 
     complaint: str | None = None
-
-
-class Health(Struct):
-    """Whether the device is given work."""
-
-    well: bool
 
 
 class Pulse(Struct, forbid_unknown_fields=True):
@@ -127,10 +113,6 @@ class Account(Struct, forbid_unknown_fields=True):
     account: str
 
 
-class OpenSessions(Struct):
-    leases: list[int]
-
-
 def own_account(account: str, db: sql.OnBehalf) -> str:
     """Workers of one organisation share uploads and sessions with none of another's, whatever account they name."""
     return account if db.org_id is None else f"{db.org_id}/{account}"
@@ -179,9 +161,9 @@ async def release_device(worker_id: Id, device_id: Id, data: JSONBody[DeviceRele
     status_code=200,
     summary="What a probe has found",
 )
-async def report_health(worker_id: Id, device_id: Id, data: JSONBody[Finding], db: Db) -> Health:
+async def report_health(worker_id: Id, device_id: Id, data: JSONBody[Finding], db: Db) -> DeviceHealth:
     return await sql.one(
-        db, Health, "report_health", worker_id=worker_id, device_id=device_id, complaint=data.complaint
+        db, DeviceHealth, "report_health", worker_id=worker_id, device_id=device_id, complaint=data.complaint
     )
 
 

@@ -336,6 +336,36 @@ class Worker(Struct):
     org_ids: list[str] | None = None  # whom it serves; null: everybody
 
 
+class Registered(Struct):
+    """The answer to POST /workers."""
+
+    worker_id: int
+
+
+class DeviceRegistered(Struct):
+    """The answer to POST /workers/{id}/devices."""
+
+    device_id: int
+
+
+class DeviceHealth(Struct):
+    """Whether the device is given work."""
+
+    well: bool
+
+
+class OpenSessions(Struct):
+    """The leases whose sessions on an account of a device cloud are open for certain."""
+
+    leases: list[int]
+
+
+class Admission(Struct):
+    """Whether a batch may open a session on an account of a device cloud."""
+
+    admitted: bool
+
+
 class Heartbeat(Struct):
     """Which leases are held, which of them have no job left and which to drain, which running jobs to stop, which
     devices to probe because their health has quarantined them, and whether to drain everything."""

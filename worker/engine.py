@@ -9,10 +9,21 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 import sql
-from qgjob.models import Decision, FailureKind, Heartbeat, Recorded, Target, Trace
+from qgjob.models import (
+    Admission,
+    Decision,
+    DeviceHealth,
+    DeviceRegistered,
+    FailureKind,
+    Heartbeat,
+    OpenSessions,
+    Recorded,
+    Registered,
+    Target,
+    Trace,
+)
 from qgjob.problems import status_of
 from sql import housekeeping
-from worker.answers import Admission, DeviceId, Health, OpenSessions, WorkerId
 from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Upload
@@ -42,7 +53,7 @@ class SqlEngine:
         registered = await self._until_answered(
             lambda: sql.one(
                 self._db,
-                WorkerId,
+                Registered,
                 "register_worker",
                 name=name,
                 version=version,
@@ -57,7 +68,7 @@ class SqlEngine:
         registered = await self._until_answered(
             lambda: sql.one(
                 self._db,
-                DeviceId,
+                DeviceRegistered,
                 "register_device",
                 worker_id=self.worker_id,
                 name=name,
@@ -71,7 +82,7 @@ class SqlEngine:
         health = await self._until_answered(
             lambda: sql.one(
                 self._db,
-                Health,
+                DeviceHealth,
                 "report_health",
                 worker_id=self.worker_id,
                 device_id=device_id,

@@ -5,8 +5,18 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from qgjob.models import Beat, Heartbeat, Recorded, Target, Trace
-from worker.answers import Admission, DeviceId, Health, OpenSessions, WorkerId
+from qgjob.models import (
+    Admission,
+    Beat,
+    DeviceHealth,
+    DeviceRegistered,
+    Heartbeat,
+    OpenSessions,
+    Recorded,
+    Registered,
+    Target,
+    Trace,
+)
 from worker.api import Api, Json
 from worker.attachments import Stored
 from worker.batch import Batch
@@ -30,18 +40,18 @@ class HttpEngine:
         self, name: str, version: str, targets: list[Target], lease_s: int, org_ids: list[str] | None = None
     ) -> None:
         body = {"name": name, "version": version, "target_types": targets, "lease_s": lease_s, "org_ids": org_ids}
-        registered: WorkerId = await self._api.ask("POST", "/workers", WorkerId, body)
+        registered: Registered = await self._api.ask("POST", "/workers", Registered, body)
         self.worker_id = registered.worker_id
         self._api.accepted = True
 
     async def register_device(self, name: str, target: Target, labels: dict[str, str]) -> int:
         body = {"name": name, "target": target, "labels": labels}
-        registered: DeviceId = await self._ask("/devices", DeviceId, body)
+        registered: DeviceRegistered = await self._ask("/devices", DeviceRegistered, body)
         return registered.device_id
 
     async def report_health(self, device_id: int, complaint: str | None) -> bool:
         body = {"complaint": storable(complaint)}
-        health: Health = await self._ask(f"/devices/{device_id}/health", Health, body)
+        health: DeviceHealth = await self._ask(f"/devices/{device_id}/health", DeviceHealth, body)
         return health.well
 
     async def release_device(self, device_id: int, message: str) -> None:

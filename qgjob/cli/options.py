@@ -17,6 +17,15 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 OrgId = Annotated[str | None, typer.Option("--org-id", envvar="QGJOB_ORG_ID", metavar="ORG", help="The organisation.")]
 JobId = Annotated[str | None, typer.Option("--job-id", metavar="ID", help="A job.")]
 RunId = Annotated[str | None, typer.Option("--run-id", metavar="ID", help="A run: all jobs of one submission.")]
+Test = Annotated[
+    list[str] | None, typer.Option("--test", metavar="PATH|GLOB", help="A spec file, or a quoted glob. Repeats.")
+]
+TestsFrom = Annotated[
+    str | None, typer.Option("--tests-from", metavar="FILE", help="A file with a path or glob a line; - is stdin.")
+]
+Manifest = Annotated[
+    str | None, typer.Option("--manifest", metavar="FILE", help="A TOML or JSON file of tests; flags win over it.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids only, and no progress.")]
 Key = Annotated[
     str | None,

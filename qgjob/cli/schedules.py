@@ -61,15 +61,9 @@ def add(
             "--app-version-id", metavar="BUILD", help="The build to test.  [default: the newest at that time]"
         ),
     ] = None,
-    test: Annotated[
-        list[str] | None, typer.Option("--test", metavar="PATH|GLOB", help="A spec file, or a quoted glob. Repeats.")
-    ] = None,
-    tests_from: Annotated[
-        str | None, typer.Option("--tests-from", metavar="FILE", help="A file with a path or glob a line; - is stdin.")
-    ] = None,
-    manifest: Annotated[
-        str | None, typer.Option("--manifest", metavar="FILE", help="A TOML or JSON file of tests; flags win over it.")
-    ] = None,
+    test: options.Test = None,
+    tests_from: options.TestsFrom = None,
+    manifest: options.Manifest = None,
     target: Annotated[
         list[str] | None,
         typer.Option("--target", metavar="TARGET", autocompletion=complete_target, help="As for submit. Repeats."),
