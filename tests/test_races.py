@@ -341,6 +341,23 @@ def test_a_job_that_is_cancelled_while_it_is_joined_is_created_anew(
     assert engine.statuses(after(other).job_ids) == ["pending"]
 
 
+def test_a_job_that_ends_while_it_is_joined_makes_no_deadlock(engine: Engine, second: Session) -> None:
+    """What the first has created is what the other waits for, while the first comes back for what has ended."""
+    ended, kept = engine.submit("b.js", "z.js").job_ids
+    with engine.another() as one, engine.another() as other, ThreadPoolExecutor(1) as pool:
+        with held(other):
+            other.rows("select from qgjob.job where job_id = %s for no key update", kept)
+            with held(one):
+                one.rows("select from qgjob.job where job_id = %s for no key update", ended)
+                first = second.blocked(lambda session: session.submit("b.js", "c.js", "z.js"))
+                one.call("cancel_job", job_id=ended)
+            late = Session(engine, pool).blocked(lambda session: session.submit("b.js", "c.js"))
+        answers = after(first), after(late)
+    assert answers[0].job_ids[0] == kept
+    assert answers[0].job_ids[1:] == answers[1].job_ids, "both wait for one b.js and one c.js"
+    assert sum(answer.deduplicated for answer in answers) == 1 + 2
+
+
 def test_a_run_cancelled_twice_at_once_is_counted_once(engine: Engine, second: Session) -> None:
     first = engine.submit("shared.js", "running.js")
     engine.submit("shared.js")

@@ -20,9 +20,8 @@ declare
   v_grouped_by jsonb := '{}';
   v_run qgjob.run;
   v_wanted qgjob.wanted_job[];
-  v_created bigint[] := '{}';
-  v_new bigint[];
-  v_joined bigint[] := '{}';
+  v_created bigint[];
+  v_joined bigint[];
 begin
   perform qgjob.require_name('org_id', p_org_id);
   perform qgjob.require_org(p_org_id);
@@ -87,42 +86,45 @@ begin
     perform qgjob.check_quota(p_org_id, v_org.max_pending_jobs, v_wanted);
   end if;
   loop
-    with created as (
-      insert into qgjob.job (job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
-        failed_before, created_at)
-      overriding system value
-      select job_id, p_org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s, failed_before, v_now
-      from unnest(v_wanted)
-      order by group_id, test_path
-      on conflict (group_id, test_path) where dedupe and finished_at is null and cancel_requested_at is null do nothing
-      returning job_id
-    )
-    select coalesce(array_agg(job_id), '{}') into v_new from created;
-    v_created := v_created || v_new;
-    exit when cardinality(v_new) = cardinality(v_wanted);
+    v_joined := '{}';
+    begin
+      with created as (
+        insert into qgjob.job (job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
+          failed_before, created_at)
+        overriding system value
+        select job_id, p_org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s, failed_before,
+          v_now
+        from unnest(v_wanted)
+        order by group_id, test_path
+        on conflict (group_id, test_path) where dedupe and finished_at is null and cancel_requested_at is null
+        do nothing
+        returning job_id
+      )
+      select coalesce(array_agg(job_id), '{}') into v_created from created;
+      exit when cardinality(v_created) = cardinality(v_wanted);
 
-    -- What was not created is waited for already: join it, unless it has ended since, and then create it after all.
-    v_wanted := array(select wanted from unnest(v_wanted) as wanted where wanted.job_id <> all (v_new));
-    with waiting as (
-      select job.job_id, wanted.priority
-      from unnest(v_wanted) as wanted
-      join qgjob.job on job.group_id = wanted.group_id and job.test_path = wanted.test_path
-        and job.dedupe and job.finished_at is null and job.cancel_requested_at is null
-      order by job.job_id
-      for no key update of job
-    ), raised as (
-      update qgjob.job set priority = waiting.priority, version = version + 1
-      from waiting
-      where job.job_id = waiting.job_id and job.priority < waiting.priority
-    )
-    select coalesce(array_agg(job_id), '{}') into v_new from waiting;
-    v_joined := v_joined || v_new;
-    v_wanted := array(
-      select wanted from unnest(v_wanted) as wanted
-      where not exists (
-        select from qgjob.job
-        where job.job_id = any (v_new) and job.group_id = wanted.group_id and job.test_path = wanted.test_path));
-    exit when cardinality(v_wanted) = 0;
+      -- What was not created is waited for already: join it.
+      with waiting as (
+        select job.job_id, wanted.priority
+        from unnest(v_wanted) as wanted
+        join qgjob.job on job.group_id = wanted.group_id and job.test_path = wanted.test_path
+          and job.dedupe and job.finished_at is null and job.cancel_requested_at is null
+        where wanted.dedupe and wanted.job_id <> all (v_created)
+        order by job.job_id
+        for no key update of job
+      ), raised as (
+        update qgjob.job set priority = waiting.priority, version = version + 1
+        from waiting
+        where job.job_id = waiting.job_id and job.priority < waiting.priority
+      )
+      select coalesce(array_agg(job_id), '{}') into v_joined from waiting;
+      exit when cardinality(v_created) + cardinality(v_joined) = cardinality(v_wanted);
+
+      -- Some have ended in between. Creating just those now would take locks out of their order: begin again.
+      raise sqlstate 'QJ000';
+    exception when sqlstate 'QJ000' then
+      null;
+    end;
   end loop;
 
   insert into qgjob.run_job (run_id, job_id, deduplicated)
