@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -80,10 +80,10 @@ def tell_of_death(task: asyncio.Task[None]) -> None:
         log.critical("a task of this process has died: start it again", exc_info=error)
 
 
-def guard(hosts: Sequence[str] | None, requests: RequestLimits) -> Callable[[Request[Any, Any, Any]], None]:
+def guard(hosts: Sequence[str] | None, requests: RequestLimits) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
     """What keeps a page in somebody's browser from using an API that asks nobody who they are."""
 
-    def refuse_browsers(request: Request[Any, Any, Any]) -> None:
+    async def refuse_browsers(request: Request[Any, Any, Any]) -> None:  # async, or it would run in a thread
         if hosts and request.url.hostname not in hosts:
             raise HTTPException(status_code=400, detail=f"This is not {request.url.hostname}.")
         requests.admit(request.scope["user"].org_id or request.query_params.get("org_id"))

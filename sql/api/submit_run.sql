@@ -58,7 +58,7 @@ begin
 
   -- One row per job to wait for; ids in the order of submission, which is also the order of age.
   v_wanted := array(
-    with usual as materialized (
+    with usual as materialized (  -- read only where nothing is known of a test
       select target, qgjob.usual_test_s(p_org_id, target) as test_s
       from (select distinct target from unnest(v_requests)) as targets
     )
@@ -67,14 +67,13 @@ begin
     from (
       select job_group.group_id, request.test_path, request.dedupe, max(request.priority) as priority,
         max(request.retries) as retries, max(request.timeout_s) as timeout_s,
-        coalesce(max(known.mean_s), max(usual.test_s)) as predicted_s,
+        coalesce(max(known.mean_s), (select test_s from usual where usual.target = job_group.target)) as predicted_s,
         coalesce(bool_or(known.failed_last), false) as failed_before
       from unnest(v_requests) with ordinality as request (
           test_path, target, selector, reset, priority, retries, timeout_s, dedupe, ordinal)
       join qgjob.job_group on job_group.org_id = p_org_id and job_group.app_version_id = p_app_version_id
         and job_group.target = request.target and job_group.selector = request.selector
         and job_group.reset = request.reset and job_group.grouped_by = v_grouped_by
-      join usual on usual.target = request.target
       left join qgjob.test_timing as known on known.org_id = p_org_id and known.target = request.target
         and known.platform = coalesce(request.selector ->> 'platform', '') and known.test_path = request.test_path
       group by job_group.group_id, request.test_path, request.dedupe,

@@ -28,14 +28,13 @@ begin
   ), variant as materialized (
     select rest, qgjob.wrong_field(v_base || rest) as field from (select distinct rest from item) as rests
   )
-  select place, case
-      when item.rest is null then ''
-      when jsonb_typeof(value -> 'test_path') is distinct from 'string'
-        or not qgjob.is_test_path(value ->> 'test_path') then 'test_path'
-      else field end as field into v_wrong
-  from item left join variant on variant.rest = item.rest
-  where item.rest is null or field is not null or jsonb_typeof(value -> 'test_path') is distinct from 'string'
-    or not qgjob.is_test_path(value ->> 'test_path')
+  select place, case when item.rest is null then '' when is_path then field else 'test_path' end as field into v_wrong
+  from item
+  cross join lateral (
+    select coalesce(jsonb_typeof(value -> 'test_path') = 'string' and qgjob.is_test_path(value ->> 'test_path'), false)
+  ) as checked (is_path)
+  left join variant on variant.rest = item.rest
+  where item.rest is null or field is not null or not is_path
   order by place limit 1;
   if found then
     -- A job that came alone has no place worth naming.
