@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 import typer.main
-from guides import API, GUIDES, README, WORKER, marked
+from guides import API, GUIDES, README, WORKER, links, marked, prose
 from processes import CHECKOUT
 
 import api.__main__
@@ -68,8 +67,7 @@ def test_every_command_has_help_an_example_and_a_place_in_the_readme() -> None:
 def shown(text: str) -> Iterator[list[str]]:
     """The words of each command in a page: in its scripts and sessions, and in its sentences."""
     fences = re.findall(r"^ *```(?:sh|console|yaml)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
-    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(text))]
     lines = [part for fence in fences for line in fence.replace("\\\n", " ").splitlines() for part in line.split("; ")]
     for line in [*lines, *spans]:
         if command := re.match(r"\s*(?:\$ )?(?:[A-Z_]+=\S+ )*(?=qgjob [a-z]|python -m (?:api|worker)\b)", line):
@@ -116,8 +114,7 @@ def test_every_setting_from_the_environment_is_in_the_guide_of_who_sets_it() -> 
 def anchors(page: Path) -> set[str]:
     """As GitHub makes them of headings: of two that are the same, the second gets a number."""
     found: set[str] = set()
-    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+    for heading in re.findall(r"^#+ (.+)$", prose(page.read_text()), re.MULTILINE):
         anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
         again = 0
         while (name := f"{anchor}-{again}" if again else anchor) in found:
@@ -128,12 +125,8 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", [str(page.relative_to(CHECKOUT)) for page in PAGES])
 def test_every_link_leads_to_a_file_of_the_checkout_and_a_heading_in_it(page: str) -> None:
-    text = re.sub(r"^ *```.*?^ *```$", "", (CHECKOUT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
-    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
-        if re.match(r"[a-z]+:", link):
-            continue
-        path, _, anchor = unquote(link).partition("#")
+    for path, heading in links((CHECKOUT / page).read_text()):
         target = ((CHECKOUT / page).parent / path).resolve() if path else CHECKOUT / page
-        assert target.is_relative_to(CHECKOUT), link
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
+        assert target.is_relative_to(CHECKOUT), path
+        assert target.exists(), path
+        assert not heading or heading in anchors(target), (path, heading)
