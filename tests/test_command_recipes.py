@@ -1,8 +1,7 @@
-"""The README's recipes for other runners do what it says: each is run as written, by the real pytest, and by stand-ins
+"""The guide's recipes for other runners do what it says: each is run as written, by the real pytest, and by stand-ins
 that take the arguments and write the reports of Maestro and of Detox with jest-junit."""
 
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -12,8 +11,8 @@ from adb_lab import backend, build, on, using
 from appium_home import program
 from batches import batch, drive, finished, no_devices, run
 from fake_device import Lab
+from guides import WORKER, marked
 from msgspec.structs import replace
-from processes import CHECKOUT
 
 from worker.__main__ import settings
 from worker.devices import Backend
@@ -57,12 +56,8 @@ sys.exit(failed)
 
 
 def recipe(tool: str) -> dict[str, object]:
-    """The settings of its command line in the README."""
-    block = re.search(
-        r"<!-- run by tests/test_command_recipes.py -->\n```sh\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S
-    )
-    assert block
-    lines = block[1].replace("\\\n", " ").splitlines()
+    """The settings of its command line in the guide."""
+    lines = marked(WORKER, "test_command_recipes.py").replace("\\\n", " ").splitlines()
     words = shlex.split(next(line for line in lines if line.startswith("python -m worker") and tool in line))
     return settings([words[at + 1] for at, word in enumerate(words) if word == "--setting"], "--setting")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from github_runner import read
+from guides import ACTION as GUIDE
+from guides import GUIDES
 
 ROOT = Path(__file__).resolve().parents[1]
 GITHUB = ROOT / ".github"
@@ -93,8 +95,7 @@ def read_outputs(file: Path) -> set[str]:
 
 
 def test_the_outputs_are_documented() -> None:
-    text = (ACTION.parent / "README.md").read_text()
-    listed = re.findall(r"^\| `([a-z-]+)` \|", text.split("| output |")[1].split("\n## ")[0], re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z-]+)` \|", GUIDES[GUIDE].split("| output |")[1].split("\n## ")[0], re.MULTILINE)
     assert listed == list(read(ACTION)["outputs"])
 
 
@@ -104,7 +105,7 @@ def test_the_inputs_are_documented_as_they_are() -> None:
         for name, entry in read(ACTION)["inputs"].items()
     }
     tables = 0
-    for document in [*ROOT.glob("*.md"), *GITHUB.rglob("*.md")]:
+    for document in {*ROOT.glob("*.md"), *GITHUB.rglob("*.md"), *map(ROOT.joinpath, GUIDES)}:
         rows = re.findall(r"^\| `([a-z-]+)` \| ([^|]*?) ?\|.*\|$", document.read_text(), re.MULTILINE)
         listed = {name: default.strip("`") for name, default in rows if name in declared}
         if len(listed) > 2:

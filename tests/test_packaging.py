@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
+from guides import GUIDES, README, links
 from processes import CHECKOUT
 
 
@@ -13,16 +15,27 @@ def test_the_migrations_folder_is_no_package() -> None:
     assert not (CHECKOUT / "alembic" / "__init__.py").exists()
 
 
-def test_the_wheel_holds_the_client_only(tmp_path: Path) -> None:
+def build(kind: str, folder: Path) -> None:
     subprocess.run(
-        [Path(sys.executable).with_name("uv"), "build", "--wheel", "--no-build-isolation", "--offline", "--out-dir",
-         tmp_path, CHECKOUT],
+        [Path(sys.executable).with_name("uv"), "build", kind, "--no-build-isolation", "--offline", "--out-dir",
+         folder, CHECKOUT],
         check=True, capture_output=True, timeout=120,
-        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)},
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(folder)},
     )  # fmt: skip
+
+
+def test_the_wheel_holds_the_client_only(tmp_path: Path) -> None:
+    build("--wheel", tmp_path)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         folders = {name.split("/")[0] for name in wheel.namelist()}
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"qgjob"}
+
+
+def test_the_links_of_the_readme_lead_somewhere_in_the_source_archive(tmp_path: Path) -> None:
+    build("--sdist", tmp_path)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {path.rstrip("/") for path, _ in links(GUIDES[README]) if path} <= names
 
 
 def test_the_client_needs_neither_database_nor_server() -> None:

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from engine import Driver, Engine
+from guides import GUIDES, SQL
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-README = (CHECKOUT / "sql" / "README.md").read_text()
 A_WORKER = "<!-- a worker runs what is pending -->"
 MEASURED = re.compile("saved_s|install_s|p50_s|installs|device,")  # different wherever it is measured
 
@@ -24,7 +24,7 @@ def work(engine: Engine, driver: Driver) -> None:
 
 def test_every_example_runs_and_what_is_not_measured_answers_as_shown(engine: Engine) -> None:
     driver = engine.drive()
-    parts = re.findall(rf"```sql\n(.*?)```(?:\n\n```text\n(.*?)```)?|({A_WORKER})", README, re.DOTALL)
+    parts = re.findall(rf"```sql\n(.*?)```(?:\n\n```text\n(.*?)```)?|({A_WORKER})", GUIDES[SQL], re.DOTALL)
     assert len(parts) > 15
     for script, shown, worker in parts:
         if worker:
@@ -46,5 +46,5 @@ def test_every_refusal_is_listed() -> None:
             raised.setdefault("QJ409", set()).add(rule)
         for field in re.findall(r"perform qgjob\.require_name\('([a-z_]+)'", file.read_text()):
             raised.setdefault("QJ422", set()).add(f"{field}_is_a_name")
-    rows = re.findall(r"^\| `(QJ\d+)` \| [^|]+ \| (.*) \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(QJ\d+)` \| [^|]+ \| (.*) \|$", GUIDES[SQL], re.MULTILINE)
     assert {state: set(re.findall("`([a-z_]+)`", rules)) for state, rules in rows} == raised

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from engine import Engine
+from guides import API, marked
 from processes import CHECKOUT, Services
 from receivers import Receiver
 
@@ -532,11 +533,9 @@ def test_commands_of_others_are_added_and_broken_ones_break_only_themselves(tmp_
     assert done.returncode == 0, "help loads no plug-in"
 
 
-def test_what_is_received_can_be_verified_by_what_the_readme_shows(receiver: Receiver) -> None:
-    readme = (CHECKOUT / "README.md").read_text()
-    source = readme.split("<!-- run by tests/test_webhook_deliveries.py -->\n```python\n")[1].split("```")[0]
+def test_what_is_received_can_be_verified_by_what_the_guide_shows(receiver: Receiver) -> None:
     names: dict[str, Any] = {}
-    exec(source, names)
+    exec(marked(API, "test_webhook_deliveries.py", "python"), names)
     body, secret = b'{"type": "run.finished"}', "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     import standardwebhooks, time  # noqa: E401, I001
     from datetime import UTC, datetime
