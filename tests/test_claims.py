@@ -10,6 +10,7 @@ def paths(batch: object) -> list[str]:
 def test_a_group_runs_on_one_installation(engine: Engine) -> None:
     engine.submit(*(f"{number}.js" for number in range(7)))
     driver = engine.drive()
+    engine.drive("phone-2")  # or the first would take them all at once
     installs = []
     while batch := engine.claim(driver):
         installs.append(batch.install)
@@ -144,13 +145,20 @@ def test_a_second_device_takes_an_unserved_group_before_it_joins_one(engine: Eng
 def test_batches_shrink_with_what_is_left(engine: Engine) -> None:
     engine.submit(*(f"{number}.js" for number in range(10)))
     driver = engine.drive()
+    engine.drive("phone-2")
     sizes = []
     while batch := engine.claim(driver):
         sizes.append(len(batch.jobs))
         for job in batch.jobs:
             engine.run_job(batch.lease, job["job_id"])
         engine.release(batch.lease)
-    assert sizes == [5, 2, 1, 1, 1]
+    assert sizes == [2, 2, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_device_without_others_of_its_kind_takes_all(engine: Engine) -> None:
+    engine.drive("another", target="device")
+    engine.submit(*(f"{number}.js" for number in range(10)))
+    assert len(engine.claim(engine.drive()).jobs) == 10
 
 
 def test_a_batch_is_no_bigger_than_the_device_asks_for(engine: Engine) -> None:
@@ -160,10 +168,11 @@ def test_a_batch_is_no_bigger_than_the_device_asks_for(engine: Engine) -> None:
 
 
 def test_jobs_are_handed_out_by_priority_and_age_whatever_the_batch(engine: Engine) -> None:
-    engine.submit(
-        "3.js", "4.js", {"test_path": "1.js", "priority": "urgent"}, {"test_path": "2.js", "priority": "high"}
-    )
-    assert paths(engine.claim(engine.drive("phone-1"))) == ["1.js", "2.js"]
+    others = [f"{number}.js" for number in range(3, 9)]
+    engine.submit(*others, {"test_path": "1.js", "priority": "urgent"}, {"test_path": "2.js", "priority": "high"})
+    one = engine.drive("phone-1")
+    engine.drive("phone-2")
+    assert paths(engine.claim(one)) == ["1.js", "2.js"]
 
 
 def served(engine: Engine, driver: Driver, claims: int) -> list[str]:

@@ -1,6 +1,6 @@
 -- How many jobs a device takes at once: the longest first, together about half of its share of what is left, if every
 -- device that would be worth its install came to help. So big groups are taken in few claims and the last jobs one by one,
--- and no device sits on work that another could do.
+-- and no device sits on work that another could do. Where there is no other, it takes all.
 -- A device that is wiped after each batch pays for every claim, so it takes its whole share, of what the devices that may
 -- still come would take; an idle one takes back what is too much. p_max_s: more work than that does not fit in a session.
 drop function if exists qgjob.batch_size(qgjob.job_group, integer);
@@ -14,7 +14,8 @@ declare
 begin
   select count(*) into v_helpers
   from qgjob.device where target = p_group.target and worker_id is not null and quarantined_at is null and labels @> p_group.selector;
-  v_share_s := case when qgjob.is_wiped(p_group.target)
+  v_share_s := case when v_helpers <= 1 then 'infinity'
+    when qgjob.is_wiped(p_group.target)
     then v_remaining_s / greatest(1, least(v_helpers - p_group.devices, v_worth))
     else v_remaining_s / (2 * greatest(1, p_group.devices + 1, least(v_helpers, v_worth))) end;
   return greatest(1, (
