@@ -43,6 +43,7 @@ from api.observing import Observed
 from api.oidc import Issuer
 from api.problems import HANDLERS
 from api.sending import Sender, WebhookSettings
+from api.submitting import Submitting
 from api.upload_limit import UploadLimit
 from api.watches import JOBS, RUNS, Watches
 from qgjob import __version__
@@ -114,6 +115,7 @@ def create_app(
     access = Access(db, asks=asks)
     watched_runs, watched_jobs = Watches(db, announcements, RUNS), Watches(db, announcements, JOBS)
     requests = RequestLimits()
+    submitting = Submitting(requests)
     seen = Metrics(db)
     webhook_settings = webhook_settings or WebhookSettings()
     sender = Sender(webhook_settings.allowed)
@@ -162,6 +164,7 @@ def create_app(
             "store": Provide(lambda: store, sync_to_thread=False),
             "upload_limit": Provide(lambda: upload_limit, sync_to_thread=False),
             "requests": Provide(lambda: requests, sync_to_thread=False),
+            "submitting": Provide(lambda: submitting, sync_to_thread=False),
             "metrics": Provide(lambda: seen, sync_to_thread=False),
             "announcements": Provide(lambda: announcements, sync_to_thread=False),
             "receivers": Provide(lambda: webhooks.Receivers(sender, installed), sync_to_thread=False),

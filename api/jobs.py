@@ -11,9 +11,10 @@ from msgspec import Meta, Struct, field, structs
 import sql
 from api.access import needs
 from api.events import LastEventId, stream
-from api.limits import RESULT_BODY, RequestLimits
+from api.limits import RESULT_BODY
 from api.parameters import LARGEST, AfterSeq, BodyId, Cursor, Db, Id, Key, Limit, Wait
 from api.problems import Wrong
+from api.submitting import Submitting
 from api.watches import Watches
 from qgjob import logs, tracing
 from qgjob.models import (
@@ -72,18 +73,15 @@ class Report(Struct, forbid_unknown_fields=True):
 
 @post("/", opt=needs("submit"), summary="Submit one job")
 async def submit_job(
-    data: JSONBody[SingleSubmission], db: Db, requests: NamedDependency[RequestLimits], idempotency_key: Key = None
+    data: JSONBody[SingleSubmission], db: Db, submitting: NamedDependency[Submitting], idempotency_key: Key = None
 ) -> JobSubmitted:
-    requests.admit_submission(data.org_id, db)
     job = {name: value for name, value in structs.asdict(data).items() if name not in OF_THE_RUN and value is not None}
-    submitted = await sql.one(
+    submitted = await submitting.submit(
         db,
-        JobSubmitted,
-        "submit_job",
         org_id=data.org_id,
         app_version_id=data.app_version_id,
-        job=sql.Json(job),
-        labels=sql.Json(data.labels),
+        job=job,
+        labels=data.labels,
         idempotency_key=idempotency_key,
         traceparent=tracing.current.get(),
     )

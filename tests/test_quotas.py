@@ -46,7 +46,7 @@ def test_a_run_that_can_never_fit_is_not_told_to_wait(engine: Engine) -> None:
 def test_room_comes_back_when_devices_take_jobs_or_runs_are_cancelled(engine: Engine) -> None:
     limit(engine, 10)
     run = engine.submit(*paths(10))
-    batch = engine.claim(engine.drive())
+    batch = engine.claim(engine.drive(), max_jobs=4)
     engine.submit(*paths(len(batch.jobs), "more"))
     with refused("pending_jobs_are_limited"):
         engine.submit("one.js")

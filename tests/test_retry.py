@@ -46,8 +46,9 @@ def test_a_retry_joins_what_is_waited_for(engine: Engine) -> None:
 def test_what_did_not_pass_in_a_run_is_retried(engine: Engine) -> None:
     first = engine.submit("passed.js", "failed.js", "cancelled.js", labels={"branch": "main"})
     driver = engine.drive()
-    engine.run_job(engine.claim(driver).lease, first.job_ids[0])
-    engine.run_job(engine.claim(driver).lease, first.job_ids[1], "failed", "test")
+    lease = engine.claim(driver).lease
+    engine.run_job(lease, first.job_ids[0])
+    engine.run_job(lease, first.job_ids[1], "failed", "test")
     engine.call("cancel_job", job_id=first.job_ids[2])
     second = engine.call("retry_run", run_id=first.run_id)
     assert [engine.job(job_id).retry_of for job_id in second.job_ids] == first.job_ids[1:]

@@ -4,10 +4,12 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
+from typing import Any
 
 import invariants
 import psycopg
 from engine import Engine
+from psycopg.types.json import Jsonb
 
 THREADS = 8
 SECONDS = 8.0
@@ -37,6 +39,15 @@ def act(url: str, seed: int, until: float) -> tuple[int, list[str]]:
             priority = dice.choice(["low", "normal", "high", "urgent"])
             engine.submit(*jobs, org=dice.choice(ORGS), build=dice.choice("12"), idempotency_key=key,
                           defaults={"priority": priority})  # fmt: skip
+
+        def submit_many() -> None:
+            submissions: list[dict[str, Any]] = []
+            for _ in range(6):
+                job = {"test_path": f"{dice.randrange(12)}.js", "priority": dice.choice(["low", "urgent"])}
+                key = dice.choice([None, f"key-{dice.randrange(1000)}"])
+                submissions.append({"org_id": dice.choice(ORGS), "app_version_id": dice.choice("123"), "job": job,
+                                    "idempotency_key": key})  # fmt: skip
+            engine.call("submit_jobs", submissions=Jsonb(submissions))
 
         def claim() -> None:
             batch = engine.call("claim_batch", worker_id=worker, device_id=dice.choice(devices), max_jobs=4)
@@ -99,7 +110,8 @@ def act(url: str, seed: int, until: float) -> tuple[int, list[str]]:
         def keep() -> None:
             engine.call("housekeep")
 
-        single = [submit, submit, claim, claim, claim, claim, start, cancel, retry, beat, quarantine, keep, keep, keep]
+        single = [submit, submit, submit_many, submit_many, claim, claim, claim, claim, start, cancel, retry, beat,
+                  quarantine, keep, keep, keep]  # fmt: skip
         several = [work, work, work, work, message, lapse, leave]
         while monotonic() < until:
             calls += 1

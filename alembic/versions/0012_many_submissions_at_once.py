@@ -1,4 +1,4 @@
-"""The check of a job's path, made inline: called once for every submitted job and once more for its row."""
+"""What submissions need to be accepted many at a time, and a cheaper check of a job's path."""
 
 from alembic import op
 
@@ -17,5 +17,12 @@ def upgrade() -> None:
             and p_path ~ '^[^/\\\x01-\x1f\x7f-][^\\\x01-\x1f\x7f]*$'
             and p_path !~ '(^|/)\.{0,2}(/|$)'
         $$;
+
+        -- A run that is asked for; number: its place among those that come with it.
+        create type qgjob.run_request as (
+          number bigint, run_id bigint, org_id text, app_version_id text, labels jsonb, grouped_by jsonb,
+          idempotency_key text, request_hash bytea, traceparent text
+        );
+        alter type qgjob.wanted_job add attribute run_ids bigint[];
         """
     )

@@ -1,0 +1,5 @@
+-- What tells whether a submission that comes with a used idempotency key is the same one.
+create or replace function qgjob.submission_hash(p_app_version_id text, p_jobs jsonb, p_defaults jsonb, p_labels jsonb)
+returns bytea language sql immutable parallel safe as $$
+  select sha256(convert_to(jsonb_build_array(p_app_version_id, p_jobs, p_defaults, p_labels)::text, 'utf8'))
+$$;
