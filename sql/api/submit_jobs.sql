@@ -8,7 +8,7 @@ declare
   v_runs qgjob.submitted[] := array(select run from qgjob.accept_runs(
     array(
       select (ordinality, null, org_id, app_version_id, coalesce(labels, '{}'), null, idempotency_key,
-        qgjob.submission_hash(app_version_id, jsonb_build_array(job), '{}', coalesce(labels, '{}')),
+        qgjob.submission_hash(idempotency_key, app_version_id, jsonb_build_array(job), '{}', coalesce(labels, '{}')),
         traceparent)::qgjob.run_request
       from rows from (jsonb_to_recordset(p_submissions) as (
         org_id text, app_version_id text, labels jsonb, idempotency_key text, traceparent text, job jsonb)

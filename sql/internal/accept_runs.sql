@@ -82,7 +82,7 @@ begin
     )
     select (nextval('qgjob.job_job_id_seq'), group_id, test_path, priority, retries, timeout_s,
       dedupe, predicted_s, failed_before, case when cardinality(run_ids) = 1 then run_ids
-        else array(select run_id from unnest(run_ids) as run_id order by run_id) end)::qgjob.wanted_job
+        else array(select distinct run_id from unnest(run_ids) as run_id order by run_id) end)::qgjob.wanted_job
     from (
       select job_group.group_id, request.test_path, request.dedupe, max(request.priority) as priority,
         max(request.retries) as retries, max(request.timeout_s) as timeout_s,
@@ -159,13 +159,16 @@ begin
     end;
   end loop;
 
-  -- A job that two of these runs wait for was created by the first. One that a run asks for twice is waited for once.
+  -- A job that several of these runs wait for was created by the first.
+  with waited_for as materialized (
+    select coalesce(joined.job_id, wanted.job_id) as job_id, joined.job_id is not null as joined, run_ids
+    from unnest(v_wanted) as wanted
+    left join unnest(v_joined, v_instead) as joined (job_id, instead_of) on joined.instead_of = wanted.job_id
+  )
   insert into qgjob.run_job (run_id, job_id, deduplicated)
-  select asking.run_id, coalesce(joined.job_id, wanted.job_id), joined.job_id is not null or place > 1
-  from unnest(v_wanted) as wanted
-  left join unnest(v_joined, v_instead) as joined (job_id, instead_of) on joined.instead_of = wanted.job_id
-  cross join lateral unnest(wanted.run_ids) with ordinality as asking (run_id, place)
-  on conflict do nothing;
+  select run_ids[1], job_id, joined from waited_for
+  union all
+  select run_id, job_id, true from waited_for, unnest(run_ids[2:]) as run_id where cardinality(run_ids) > 1;
   if not p_each and cardinality(v_wanted) <> cardinality(p_requests) then
     update qgjob.run set total = cardinality(v_wanted), remaining = cardinality(v_wanted) where run_id = any (v_new);
   end if;
