@@ -5,18 +5,19 @@ and one job as little as before.
 """
 
 import asyncio
-from collections import defaultdict, deque
+from collections import deque
 from typing import Any
 
 import psycopg
-from msgspec import Struct
+from msgspec import Struct, field
 
 import sql
 from api.limits import RequestLimits
 from qgjob.models import JobSubmitted
 
 MOST = 100  # in one transaction
-AT_ONCE = 2  # transactions of this kind
+SLOW_S = 0.1  # one that takes longer waits for somebody, and those who come next go past it
+AT_ONCE = 4  # transactions on behalf of one
 
 
 class Waiting(Struct, eq=False):
@@ -34,34 +35,42 @@ class Waiting(Struct, eq=False):
             self.answer.set_exception(error)
 
 
-class Submitting:
-    """Those who show tokens of different organisations never share a transaction: it is on behalf of one of them."""
+class Line(Struct, eq=False):
+    """Those on whose behalf one transaction can be. `began_at`: the last one, by the clock of the loop."""
 
+    waiting: deque[Waiting] = field(default_factory=deque[Waiting])
+    tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    began_at: float = 0.0
+
+
+class Submitting:
     def __init__(self, requests: RequestLimits) -> None:
         self._requests = requests
-        self._waiting: defaultdict[sql.OnBehalf, deque[Waiting]] = defaultdict(deque)
-        self._tasks: defaultdict[sql.OnBehalf, set[asyncio.Task[None]]] = defaultdict(set)
+        self._lines: dict[sql.OnBehalf, Line] = {}
 
     async def submit(self, db: sql.OnBehalf, **arguments: Any) -> JobSubmitted:
         """Arguments as those of submit_job. Raises what a call of that would, and TooMany."""
         self._requests.admit_submission(arguments["org_id"], db)
-        waiting = Waiting(arguments, asyncio.get_running_loop().create_future())
-        self._waiting[db].append(waiting)
-        tasks = self._tasks[db]
-        if len(tasks) < AT_ONCE:
-            task = asyncio.create_task(self._run(db))
-            tasks.add(task)
-            task.add_done_callback(lambda task: self._ended(db, task))
+        loop = asyncio.get_running_loop()
+        line = self._lines.setdefault(db, Line())
+        waiting = Waiting(arguments, loop.create_future())
+        line.waiting.append(waiting)
+        if not line.tasks or (len(line.tasks) < AT_ONCE and loop.time() - line.began_at > SLOW_S):
+            line.began_at = loop.time()
+            line.tasks.add(asyncio.create_task(self._serve(db, line)))
         return await waiting.answer
 
-    async def _run(self, db: sql.OnBehalf) -> None:
-        queue = self._waiting[db]
-        while queue:
-            batch = [queue.popleft() for _ in range(min(len(queue), MOST))]
-            if len(batch) > 1 and await self._together(db, batch):
-                continue
-            for waiting in batch:
-                await self._alone(db, waiting)
+    async def _serve(self, db: sql.OnBehalf, line: Line) -> None:
+        while line.waiting:
+            line.began_at = asyncio.get_running_loop().time()
+            batch = [line.waiting.popleft() for _ in range(min(len(line.waiting), MOST))]
+            if len(batch) == 1 or not await self._together(db, batch):
+                for waiting in batch:
+                    await self._alone(db, waiting)
+        # Here, where nobody can come in between, and not when the task has ended.
+        line.tasks = {task for task in line.tasks if task is not asyncio.current_task()}
+        if not line.tasks:
+            del self._lines[db]
 
     async def _together(self, db: sql.OnBehalf, batch: list[Waiting]) -> bool:
         """False where one of them is refused: then each is to have its own answer."""
@@ -84,8 +93,3 @@ class Submitting:
             waiting.succeed(await sql.one(db, JobSubmitted, "submit_job", **arguments))
         except Exception as error:  # noqa: BLE001 - handled as if it had been raised where they wait
             waiting.fail(error)
-
-    def _ended(self, db: sql.OnBehalf, task: asyncio.Task[None]) -> None:
-        self._tasks[db].discard(task)
-        if not self._tasks[db] and not self._waiting[db]:
-            del self._tasks[db], self._waiting[db]

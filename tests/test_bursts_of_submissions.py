@@ -12,11 +12,12 @@ from processes import Services
 
 import sql
 from api.limits import RequestLimits
-from api.submitting import Submitting
+from api.submitting import SLOW_S, Submitting
 from qgjob.children import wait_until
 from qgjob.models import JobSubmitted
 
-BLOCKED = "select pid from pg_stat_activity where wait_event_type = 'Lock' and query like '%submit_job%'"
+BLOCKED = """select pid from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock' and query like '%submit_job%'"""
 TRANSACTIONS = "select count(distinct xmin::text) from qgjob.run"
 
 
@@ -58,6 +59,26 @@ def test_a_burst_is_a_few_transactions(engine: Engine) -> None:
     answers = done(burst(engine, [arguments(f"{n}.js") for n in range(250)]))
     assert [engine.job(answer.job_id).test_path for answer in answers] == [f"{n}.js" for n in range(250)]
     assert engine.value(TRANSACTIONS) <= 5
+
+
+def test_who_waits_for_somebody_holds_up_nobody_else(engine: Engine) -> None:
+    """The first of a key is under way elsewhere; those that come a little later go past who waits for it."""
+
+    async def submit() -> list[JobSubmitted]:
+        async with sql.open_pool(engine.url, size=4) as pool:
+            db, submitting = sql.OnBehalf(pool, asked=False), Submitting(RequestLimits())
+            with engine.another() as other, other.connection.transaction():
+                first = other.submit("a.js", idempotency_key="k")
+                same = asyncio.create_task(submitting.submit(db, **arguments("a.js", idempotency_key="k")))
+                await asyncio.to_thread(wait_until, lambda: engine.rows(BLOCKED), 20)
+                await asyncio.sleep(2 * SLOW_S)
+                passed = await submitting.submit(db, **arguments("b.js", "globex"))
+                assert not same.done()
+            answers = [passed, await same]
+            assert answers[1].run_id == first.run_id
+            return answers
+
+    assert len(asyncio.run(submit())) == 2
 
 
 def test_one_that_is_refused_spoils_nothing(engine: Engine) -> None:

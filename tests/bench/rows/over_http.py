@@ -19,6 +19,7 @@ from bench.queues.floor import TABLE
 from bench.queues.idle import pause_s
 from bench.records import Record, record
 from bench.rounds import Measured, alternate, in_ms
+from qgjob import tokens
 from qgjob.children import wait_until
 from qgjob.postgres import free_port
 
@@ -30,7 +31,8 @@ def measure(lab: Lab) -> Iterator[Record]:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(TABLE)
         api = running.api()
-        yield from one_job_a_request(lab, api, bare_route(running))
+        asking = running.api("asking", QGJOB_AUTH="required")
+        yield from one_job_a_request(lab, api, bare_route(running), asking, new_token(url))
         yield from many_jobs_a_request(lab, api)
     with lab.database("http_pick_up", migrated=True) as url, services(url) as running:
         yield from pick_up(lab, running)
@@ -42,6 +44,16 @@ def services(url: str) -> Iterator[Services]:
         yield running
 
 
+def new_token(url: str) -> str:
+    """One that opens submitting to an organisation of its own."""
+    token = tokens.new_token()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "select qgjob.create_token(p_hash => %s, p_hint => %s, p_name => 'bench', p_scopes => '{submit}', "
+            "p_org_id => 'shown')", (tokens.hashed(token), tokens.hint(token)))  # fmt: skip
+    return token
+
+
 def bare_route(running: Services) -> str:
     port = free_port()
     child = running.start("bare", "bench.bare_route", str(port), PYTHONPATH=str(CHECKOUT / "tests"))
@@ -49,7 +61,7 @@ def bare_route(running: Services) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def one_job_a_request(lab: Lab, api: str, bare: str) -> Iterator[Record]:
+def one_job_a_request(lab: Lab, api: str, bare: str, asking: str, token: str) -> Iterator[Record]:
     paths = numbers(1)
 
     def spread() -> object:
@@ -60,11 +72,16 @@ def one_job_a_request(lab: Lab, api: str, bare: str) -> Iterator[Record]:
     def hot() -> object:
         return {"org_id": "hot", "app_version_id": "v1", "test_path": f"tests/{next(paths)}.spec.ts"}
 
-    contenders = {"spread": (api, spread), "hot": (api, hot), "bare route": (bare, spread)}
-    taken = alternate(
-        {name: partial(posts, f"{server}/jobs", body, lab) for name, (server, body) in contenders.items()},
-        lab.scale.rounds,
-    )  # fmt: skip
+    def shown() -> object:
+        number = next(paths)
+        return {"org_id": "shown", "app_version_id": f"v{number % 200}", "test_path": f"tests/{number}.spec.ts"}
+
+    taken = alternate({
+        "spread": partial(posts, f"{api}/jobs", spread, lab),
+        "hot": partial(posts, f"{api}/jobs", hot, lab),
+        "bare route": partial(posts, f"{bare}/jobs", spread, lab),
+        "shown": partial(posts, f"{asking}/jobs", shown, lab, token),
+    }, lab.scale.rounds)  # fmt: skip
     rates = {name: quantities["rate"] for name, quantities in taken.items()}
     yield record("over-http", f"POST /jobs into 200 groups, {CONNECTIONS} connections", "/s", rates["spread"],
                  peers={"bare route": rates["bare route"]}, against="bare route", bar="≥ 0.6 of a bare route",
@@ -72,10 +89,12 @@ def one_job_a_request(lab: Lab, api: str, bare: str) -> Iterator[Record]:
     yield record("over-http", f"POST /jobs into one hot group, {CONNECTIONS} connections", "/s", rates["hot"],
                  peers={"200 groups": rates["spread"], "bare route": rates["bare route"]}, against="200 groups",
                  bar="the same as into many groups", met=lambda _, ratio: ratio >= 0.8)  # fmt: skip
+    yield record("over-http", f"POST /jobs with a token, {CONNECTIONS} connections", "/s", rates["shown"],
+                 peers={"without": rates["spread"], "bare route": rates["bare route"]}, against="without")  # fmt: skip
 
 
-def posts(url: str, body: Body, lab: Lab) -> Measured:
-    return {"rate": rate_of_posts(url, body, CONNECTIONS, lab.scale.seconds)}
+def posts(url: str, body: Body, lab: Lab, token: str | None = None) -> Measured:
+    return {"rate": rate_of_posts(url, body, CONNECTIONS, lab.scale.seconds, token)}
 
 
 def many_jobs_a_request(lab: Lab, api: str) -> Iterator[Record]:
