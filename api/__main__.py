@@ -14,7 +14,7 @@ import uvicorn
 
 from api.admin import token_app
 from api.announcements import Announcements
-from api.app import create_app
+from api.app import Settings, create_app
 from api.oidc import GITHUB, Issuer
 from api.sending import UnusableSetting, read_settings
 from api.upload_limit import UploadLimit
@@ -74,9 +74,16 @@ def serve(
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     announcements = Announcements(listen_url)
     traces = tracing.start("qgjob-api")
-    served = create_app(
-        url, announcements, store, limit, pool_size, hosts, webhook_settings, traces, asks=asks, issuer=issuer
+    settings = Settings(
+        database_url=url,
+        pool_size=pool_size,
+        hosts=hosts,
+        asks=asks,
+        issuer=issuer,
+        upload_limit=limit,
+        webhooks=webhook_settings,
     )
+    served = create_app(settings, announcements, store, traces)
     config = uvicorn.Config(
         served, host=host, port=port, log_level="warning", access_log=False, server_header=False,
         # Whoever waits has been answered by then; what is still being sent gets so long.

@@ -96,31 +96,34 @@ def guard(hosts: Sequence[str] | None, requests: RequestLimits) -> Callable[[Req
     return refuse_browsers
 
 
-def create_app(
-    database_url: str,
-    announcements: Announcements,
-    store: Store,
-    upload_limit: UploadLimit,
-    pool_size: int = 10,
-    hosts: Sequence[str] | None = None,
-    webhook_settings: WebhookSettings | None = None,
-    traces: Tracing | None = None,
-    *,
-    asks: bool = False,
-    issuer: Issuer | None = None,
-) -> ASGIApp:
+class Settings(Struct, kw_only=True):
     """`hosts`: the only names that requests may be for; None: any. `asks`: callers show a token. `issuer`: whose tokens
     are exchanged."""
-    db = sql.open_pool(database_url, size=pool_size, limit_s=ANSWER_S, longer_s=LONGER_S)
-    access = Access(db, asks=asks)
+
+    database_url: str
+    pool_size: int
+    hosts: Sequence[str] | None
+    asks: bool
+    issuer: Issuer | None
+    upload_limit: UploadLimit
+    webhooks: WebhookSettings
+
+
+def given(value: object) -> Provide:
+    """A dependency that is the same for every request."""
+    return Provide(lambda: value, sync_to_thread=False)
+
+
+def create_app(settings: Settings, announcements: Announcements, store: Store, traces: Tracing | None) -> ASGIApp:
+    db = sql.open_pool(settings.database_url, size=settings.pool_size, limit_s=ANSWER_S, longer_s=LONGER_S)
+    access = Access(db, asks=settings.asks)
     watched_runs, watched_jobs = Watches(db, announcements, RUNS), Watches(db, announcements, JOBS)
     requests = RequestLimits()
     submitting = Submitting(requests)
     seen = Metrics(db)
-    webhook_settings = webhook_settings or WebhookSettings()
-    sender = Sender(webhook_settings.allowed)
+    sender = Sender(settings.webhooks.allowed)
     installed = notifiers.load()
-    deliveries = Deliveries(db, sender, installed, webhook_settings)
+    deliveries = Deliveries(db, sender, installed, settings.webhooks)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
@@ -159,23 +162,23 @@ def create_app(
         ],
         dependencies={
             "db": Provide(access.database, sync_to_thread=False),
-            "access": Provide(lambda: access, sync_to_thread=False),
-            "issuer": Provide(lambda: issuer, sync_to_thread=False),
-            "store": Provide(lambda: store, sync_to_thread=False),
-            "upload_limit": Provide(lambda: upload_limit, sync_to_thread=False),
-            "requests": Provide(lambda: requests, sync_to_thread=False),
-            "submitting": Provide(lambda: submitting, sync_to_thread=False),
-            "metrics": Provide(lambda: seen, sync_to_thread=False),
-            "announcements": Provide(lambda: announcements, sync_to_thread=False),
-            "receivers": Provide(lambda: webhooks.Receivers(sender, installed), sync_to_thread=False),
+            "access": given(access),
+            "issuer": given(settings.issuer),
+            "store": given(store),
+            "upload_limit": given(settings.upload_limit),
+            "requests": given(requests),
+            "submitting": given(submitting),
+            "metrics": given(seen),
+            "announcements": given(announcements),
+            "receivers": given(webhooks.Receivers(sender, installed)),
             # Not simply runs and jobs: what is wrong with a field of a body that has the name of a dependency counts as
             # a fault of the server.
-            "watched_runs": Provide(lambda: watched_runs, sync_to_thread=False),
-            "watched_jobs": Provide(lambda: watched_jobs, sync_to_thread=False),
+            "watched_runs": given(watched_runs),
+            "watched_jobs": given(watched_jobs),
         },
         exception_handlers=HANDLERS,
         guards=[access.admit],
-        before_request=guard(hosts, requests),
+        before_request=guard(settings.hosts, requests),
         lifespan=[lifespan],
         request_max_body_size=limits.SMALL_BODY,
         openapi_config=OpenAPIConfig(
