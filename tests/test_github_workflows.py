@@ -1,5 +1,6 @@
 """The shipped workflows, executed as GitHub's runner does it, against a real API, real workers and a real database."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from engine import Engine
 from github_expressions import condition, evaluate
 from github_runner import Runner, legs, parsed
 from processes import Services
+from ruamel.yaml import YAML
 from workspaces import CHECKOUT, Workspace, said
 
 EXAMPLES = CHECKOUT / ".github" / "examples"
@@ -47,8 +49,27 @@ def test_the_example_without_the_action_installs_and_submits(url: str, engine: E
     )
     (job,) = runner.run(EXAMPLES / "run-tests.yml")
     assert job.result == "success", job.log
-    assert "install qgjob" in job.log
+    assert "install qgjob @ git+https://github.com/OWNER/qgjob@REVISION" in job.log
     assert engine.row("select app_version_id, status from reporting.jobs") == ("xyz123", "completed")
+
+
+@pytest.mark.parametrize("where", ["README.md", ".github/examples/run-tests.yml"])
+def test_cancelling_a_step_without_the_action_cancels_its_run(
+    services: Services, engine: Engine, tmp_path: Path, where: str
+) -> None:
+    text = (CHECKOUT / where).read_text()
+    (step,) = re.findall(r"^ +- (run: \|\n +pip install \"qgjob @ .*?)^ +env:", text, re.DOTALL | re.MULTILINE)
+    workspace = Workspace(tmp_path, services.api())
+    client = workspace.runner.temp / "qgjob" / "bin"
+    (client / "pip").write_text("#!/bin/sh\n")
+    (client / "pip").chmod(0o755)
+    environment = {"PATH": f"{client}:/usr/bin:/bin", "QGJOB_SERVER_URL": workspace.url}
+    runner = Runner(workspace.folder, actions={}, environment=environment)
+    steps = [{"id": "tests", **YAML(typ="safe", pure=True).load(step)}]
+    submitted = "select exists (select from qgjob.run)"
+    (job,) = runner.run({"jobs": {"test": {"steps": steps}}}, cancel_when=lambda: bool(engine.value(submitted)))
+    assert job["tests"].signals == ["SIGINT"], "it was gone before SIGTERM"
+    assert engine.run(1).status == "cancelled", job.log
 
 
 @pytest.mark.parametrize("works", [True, False])

@@ -1,5 +1,6 @@
 """What is published is the client, and only that."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from guides import GUIDES, README, links
 from processes import CHECKOUT
+
+SHIPPED = (".github", "api", "qgjob", "sql", "worker")
 
 
 def test_the_migrations_folder_is_no_package() -> None:
@@ -36,6 +39,17 @@ def test_the_links_of_the_readme_lead_somewhere_in_the_source_archive(tmp_path: 
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {path.rstrip("/") for path, _ in links(GUIDES[README]) if path} <= names
+
+
+def test_nothing_that_is_shipped_installs_somebody_elses_package() -> None:
+    """The bare name belongs to others on the package index."""
+    by_name = re.compile(
+        r"""\b(pip install|uv tool install|uv add|pipx install|pipx run|uvx) (.* )?["']?qgjob(?!( @|[\w./-]))"""
+    )
+    files = [*CHECKOUT.glob("*"), *(each for name in SHIPPED for each in (CHECKOUT / name).rglob("*"))]
+    text = {file: file.read_text(errors="replace") for file in files if file.is_file()}
+    assert [str(file) for file, said in text.items() if by_name.search(said)] == []
+    assert any("pip install" in said for said in text.values())
 
 
 def test_the_client_needs_neither_database_nor_server() -> None:
