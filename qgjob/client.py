@@ -67,7 +67,7 @@ class Client:
         server_url: str,
         *,
         token: str | None = None,
-        exchange: Callable[[], str | None] | None = None,
+        exchange: Callable[[float], str | None] | None = None,
         retry_for_s: float = 60.0,
         say: Callable[[str], None] | None = None,
         traceparent: str | None = None,

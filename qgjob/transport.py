@@ -38,9 +38,10 @@ Answer = TypeVar("Answer")
 
 
 def pause_s(failures: int, retry_after_s: float | None) -> float:
-    """Full jitter, so that clients cut off together do not come back together. `failures` counts from 0."""
+    """Full jitter, so that clients cut off together do not come back together. `failures` counts from 0. What a server
+    asks for is heard up to a cap: it may be back long before."""
     jitter = random.uniform(0, min(PAUSE_CAP_S, 0.5 * 2 ** min(failures, 10)))  # noqa: S311 - spreads load only
-    return max(retry_after_s or 0.0, jitter)
+    return min(PAUSE_CAP_S, max(retry_after_s or 0.0, jitter))
 
 
 class Transport:
@@ -51,12 +52,12 @@ class Transport:
         server_url: str,
         *,
         token: str | None,
-        exchange: Callable[[], str | None] | None = None,
+        exchange: Callable[[float], str | None] | None = None,
         retry_for_s: float,
         say: Callable[[str], None] | None = None,
         traceparent: str | None = None,
     ) -> None:
-        """`exchange` gives a token at the first request, and another one when that has expired."""
+        """`exchange` gives a token within so many seconds: at the first request, and when the last one has expired."""
         self._server_url = checked_server_url(server_url, with_token=token is not None)
         self._token = token
         self._exchange = exchange
@@ -114,25 +115,24 @@ class Transport:
         budget = max(self._retry_for_s, 2 * SHORTEST_READ_S) if patience_s is None else patience_s
         one_try = min(READ_S, budget / 2) if retry else budget  # half: a hung server leaves time for a second try
         deadline = time.monotonic() + (self._retry_for_s if patience_s is None else patience_s)
-        if self._exchange is not None and self._token is None:
-            self._renew(self._exchange)
         renewed = False
         failures = 0
         while True:
             read_s = min(one_try, max(0.5, deadline - time.monotonic())) if failures else one_try
             try:
+                if self._exchange is not None and self._token is None:
+                    self._renew(self._exchange, read_s)
                 return once(read_s)
             except (Refused, Unavailable) as failure:
                 if failure.code == "token_is_valid" and self._exchange is not None and not renewed:
-                    renewed = True
-                    self._renew(self._exchange)
+                    renewed, self._token = True, None
                     continue
                 pause = pause_s(failures, failure.retry_after_s)
                 if not retry or not failure.retryable or time.monotonic() + pause >= deadline:
                     raise
                 if self._say and failures == 0:
                     left = round(deadline - time.monotonic())
-                    self._say(f"{failure.message}; trying again for up to {left} s")
+                    self._say(f"{failure.message.rstrip('.')}; trying again for up to {left} s")
             failures += 1
             time.sleep(pause)
 
@@ -173,9 +173,9 @@ class Transport:
         except httpx.RequestError as error:
             raise self._unreachable(error) from error
 
-    def _renew(self, exchange: Callable[[], str | None]) -> None:
+    def _renew(self, exchange: Callable[[float], str | None], read_s: float) -> None:
         self.close()  # the token is a header of the connection's client
-        self._token = exchange()
+        self._token = exchange(read_s)
         if self._token is None:  # nor will it offer one at the next request
             self._exchange = None
 
@@ -191,6 +191,12 @@ class Transport:
                 headers["traceparent"] = self._traceparent
             if self._token is not None:
                 headers["authorization"] = f"Bearer {self._token}"
+            try:  # as httpx and the resolver are going to read it
+                parsed = httpx.URL(self._server_url)
+                parsed.host.encode()
+                parsed.raw_host.decode().encode("idna")
+            except (httpx.InvalidURL, UnicodeError) as error:
+                raise Usage(f"not a server URL: {self._server_url!r}: {error}") from error
             # A proxy of the environment cannot reach this machine's own loopback.
             self._http = httpx.Client(headers=headers, trust_env=not is_loopback(self._server_url))
         return self._http
@@ -228,7 +234,7 @@ def refusal(response: httpx.Response, server_url: str) -> ClientError:
     hint = problem.hint
     if status == 401 and hint is None:
         hint = "set QGJOB_TOKEN to a token of this server"
-    if status == 401 and os.environ.get("GITHUB_ACTIONS"):
+    if problem.type.endswith("token_is_shown") and os.environ.get("GITHUB_ACTIONS"):
         hint = "give the job `permissions: id-token: write`, or QGJOB_TOKEN; a fork's pull request gets neither"
     named = problem.field is not None and problem.field not in problem.title
     return (Refused if exit_code_of(status) == Exit.REFUSED else Unavailable)(
@@ -265,12 +271,14 @@ def is_loopback(url: str) -> bool:
 
 def checked_server_url(url: str, *, with_token: bool) -> str:
     """The URL without its last slash. A token goes over plain http to this machine only."""
+    url = url.strip()
     try:
         parts = urlsplit(url)
         port_is_sane = parts.port is None or parts.port > 0
     except ValueError:
         parts, port_is_sane = urlsplit(""), False
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_sane:
+    is_clean = url.isprintable() and " " not in url
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_sane or not is_clean:
         raise Usage(f"not a server URL: {url!r}", hint="for example https://qgjob.example.com")
     if parts.username is not None or parts.query or parts.fragment:
         raise Usage("the server URL carries credentials or a query", hint="the token goes into QGJOB_TOKEN")

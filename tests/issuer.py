@@ -18,6 +18,7 @@ class Issuer:
     def __init__(self) -> None:
         self.fetches = 0
         self.down = False
+        self.refusals: list[int] = []  # how the next jobs that ask for a token are answered
         self.requests: list[str] = []
         self.claims: dict[str, Any] = {}
         self._keys: dict[str, RSAPrivateKey] = {}
@@ -32,8 +33,8 @@ class Issuer:
             def do_GET(self) -> None:
                 path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
                 issuer.requests.append(self.path)
-                if issuer.down:
-                    self.send_error(503)
+                if issuer.down or (path == "/job" and issuer.refusals):
+                    self.send_error(503 if issuer.down else issuer.refusals.pop(0))
                     return
                 if path == "/.well-known/openid-configuration":
                     issuer.fetches += 1

@@ -2,20 +2,27 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from callers import Answer, ask, asking, token
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from engine import Engine, refused
+from faulty_network import LOST, FaultyNetwork
 from issuer import AUDIENCE, Issuer
-from processes import Services
+from processes import Services, answers
 from psycopg.types.json import Jsonb
 
 from qgjob.children import wait_until
+from qgjob.postgres import free_port
 from qgjob.tokens import hashed, new_token
 
 
@@ -209,7 +216,10 @@ def test_the_command_line_exchanges_by_itself(services: Services, engine: Engine
     done = services.qgjob(*submit, QGJOB_SERVER_URL=url, **of_job(issuer))
     assert done.returncode == 0, done.stderr
     assert engine.value("select org_id from qgjob.run") == "acme"
-    assert "qg_" not in done.stdout + done.stderr
+    talk, masked = seen_by_the_runner(done.stderr)
+    assert "qg_" not in done.stdout + talk
+    assert len(masked) == 2, "GitHub's token and the server's"
+    assert masked[1].startswith("qg_")
 
     configured = services.qgjob(
         "stats", QGJOB_SERVER_URL=url, QGJOB_TOKEN=token(engine, "read", org="acme"), **of_job(issuer)
@@ -227,16 +237,85 @@ def test_the_command_line_exchanges_by_itself(services: Services, engine: Engine
     assert "id-token: write" in fork.stderr
 
 
-def audience_api(services: Services, issuer: Issuer) -> str:
-    """An API whose audience is its own address."""
-    from processes import answers
+def seen_by_the_runner(stderr: str) -> tuple[str, list[str]]:
+    """What it shows, and what it was told never to show."""
+    lines = stderr.splitlines()
+    order = "::add-mask::"
+    return (
+        "\n".join(line for line in lines if not line.startswith(order)),
+        [line.removeprefix(order) for line in lines if line.startswith(order)],
+    )
 
-    from qgjob.postgres import free_port
 
+def test_an_order_to_mask_is_given_only_where_it_is_obeyed(
+    services: Services, engine: Engine, issuer: Issuer, tmp_path: Path
+) -> None:
+    url = audience_api(services, issuer)
+    trust(engine, issuer)
+    as_json = services.qgjob("stats", "--json", QGJOB_SERVER_URL=url, **of_job(issuer))
+    assert "add-mask" not in as_json.stdout
+    assert "add-mask" in as_json.stderr
+    for command in ("stats", "logs --job-id=1 --follow"):  # into a file; and after the order to obey nothing
+        with (tmp_path / "talk").open("w") as talk:
+            subprocess.run(
+                [sys.executable, "-m", "qgjob", *command.split()],
+                env=os.environ | of_job(issuer) | {"QGJOB_SERVER_URL": url},
+                stderr=talk if command == "stats" else subprocess.STDOUT,
+                stdout=subprocess.DEVNULL if command == "stats" else talk,
+                check=False,
+            )
+        assert "add-mask" not in (tmp_path / "talk").read_text(), command
+
+
+@pytest.mark.parametrize(("refusals", "code", "asked"), [([503, 429, 500], 0, 4), ([403], 5, 1)])
+def test_a_passing_trouble_of_github_is_outlived(
+    services: Services, engine: Engine, issuer: Issuer, refusals: list[int], code: int, asked: int
+) -> None:
+    url = audience_api(services, issuer)
+    trust(engine, issuer)
+    issuer.refusals = refusals
+    done = services.qgjob("stats", QGJOB_SERVER_URL=url, QGJOB_RETRY_FOR="30", **of_job(issuer))
+    assert done.returncode == code, done.stderr
+    assert ("GitHub gave no token for this job: HTTP 503; trying again" in done.stderr) is (code == 0)
+    assert len([path for path in issuer.requests if path.startswith("/job")]) == asked
+
+
+def test_a_server_that_is_away_for_a_moment_is_waited_for_with_github_too(
+    services: Services, engine: Engine, issuer: Issuer
+) -> None:
+    """Once before it hears of the exchange, once after: GitHub is asked for another token then."""
+    trust(engine, issuer)
     port = free_port()
+    with FaultyNetwork(f"http://127.0.0.1:{port}") as network:
+        audience_api(services, issuer, audience=network.url, port=port)
+        faults = [502, LOST]
+        network.fault = lambda asked: faults.pop(0) if asked.path == "/tokens/oidc" and faults else None
+        done = services.qgjob("stats", QGJOB_SERVER_URL=network.url, QGJOB_RETRY_FOR="30", **of_job(issuer))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("trying again") == 1
+    assert engine.value("select count(*) from qgjob.exchanged") == 2
+
+
+def test_a_refusal_in_a_job_of_github_says_what_would_help_there(
+    services: Services, engine: Engine, issuer: Issuer
+) -> None:
+    url = audience_api(services, issuer)
+    trust(engine, issuer)
+    unknown = services.qgjob("stats", QGJOB_SERVER_URL=url, QGJOB_TOKEN=new_token(), GITHUB_ACTIONS="true")
+    assert unknown.returncode == 4
+    assert "id-token: write" not in unknown.stderr, "it showed a token"
+    elsewhere = url.replace("127.0.0.1", "localhost")
+    wrong = services.qgjob("stats", QGJOB_SERVER_URL=elsewhere, **of_job(issuer))
+    assert wrong.returncode == 4
+    assert f"it was asked for as {elsewhere}, and QGJOB_OIDC_AUDIENCE of the server is another" in wrong.stderr
+
+
+def audience_api(services: Services, issuer: Issuer, *, audience: str | None = None, port: int | None = None) -> str:
+    """An API whose audience is its own address, or that of a network before it."""
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
-    child = services.start("own", "api", "--port", str(port), QGJOB_AUTH="required", QGJOB_OIDC_AUDIENCE=url,
-                           QGJOB_OIDC_ISSUER=issuer.url)  # fmt: skip
+    child = services.start("own", "api", "--port", str(port), QGJOB_AUTH="required",
+                           QGJOB_OIDC_AUDIENCE=audience or url, QGJOB_OIDC_ISSUER=issuer.url)  # fmt: skip
     assert wait_until(lambda: not child.running or answers(f"{url}/health"), 60), child.last_lines()
     return url
 
@@ -252,8 +331,9 @@ def test_an_expired_token_is_exchanged_again_while_a_command_waits(
     with pytest.MonkeyPatch.context() as patched:
         for name, value in of_job(issuer).items():
             patched.setenv(name, value)
-        client = Client(url, exchange=lambda: of_github(url, None), retry_for_s=10)
+        client = Client(url, exchange=partial(of_github, url, None, mask=lambda _: None), retry_for_s=10)
         assert client.stats(None).org_id == "acme"
+        issuer.refusals = [503]
         engine.connection.execute("update qgjob.api_token set revoked_at = qgjob.now()")
         assert wait_until(lambda: client.stats(None) and engine.value("select count(*) from qgjob.api_token") == 2, 30)
         client.close()

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from stand_in import StandIn, dropped, problem, qgjob, submitted
 
+from qgjob.transport import pause_s
+
 SUBMIT = ("submit", "--org-id=qualgent", "--app-version-id=v1", "--test=a")
 AT_ONCE = {"retry-after": "0"}
 
@@ -13,7 +15,7 @@ AT_ONCE = {"retry-after": "0"}
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_passing_trouble_is_tried_again(status: int) -> None:
     with StandIn() as server:
-        server.on("POST", "/runs", problem(status, "busy", headers=AT_ONCE), submitted(34))
+        server.on("POST", "/runs", problem(status, "busy.", headers=AT_ONCE), submitted(34))
         result = qgjob(*SUBMIT, server=server, QGJOB_RETRY_FOR="60")
         assert len(server.requests) == 2
     assert result.exit == 0
@@ -49,14 +51,19 @@ def test_a_decision_is_never_asked_for_again(status: int) -> None:
     assert "error: no\n" in result.stderr
 
 
+def test_a_pause_that_a_server_asks_for_has_a_limit() -> None:
+    assert pause_s(0, 3600.0) == 30.0
+    assert 5.0 <= pause_s(0, 5.0) <= 30.0
+
+
 def test_a_server_that_asks_for_more_time_than_there_is_gets_none() -> None:
     with StandIn() as server:
         server.on("GET", "/workers", problem(429, "slow down", headers={"retry-after": "3600"}))
-        assert qgjob("workers", server=server, QGJOB_RETRY_FOR="60").exit == 4
+        assert qgjob("workers", server=server, QGJOB_RETRY_FOR="20").exit == 4
         server.on(
             "GET", "/workers", problem(503, "soon", headers={"retry-after": formatdate(4_000_000_000, usegmt=True)})
         )
-        assert qgjob("workers", server=server, QGJOB_RETRY_FOR="60").exit == 5
+        assert qgjob("workers", server=server, QGJOB_RETRY_FOR="20").exit == 5
         assert len(server.requests) == 2
 
 

@@ -91,6 +91,27 @@ def test_a_redirect_is_not_followed_with_the_token() -> None:
     assert result.exit == 5
 
 
-@pytest.mark.parametrize("url", ["qgjob.example.com", "ftp://x", "http://", "http://u:p@127.0.0.1", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "qgjob.example.com", "ftp://x", "http://", "http://u:p@127.0.0.1", "http://[::1", "http://a b.example",
+        "http://127.0.0.1/\x01", "http://xn--.example", f"http://{'a' * 70}.example",
+    ],
+)  # fmt: skip
 def test_a_server_url_that_is_none_is_a_usage_error(url: str) -> None:
-    assert qgjob("workers", f"--server-url={url}").exit == 2
+    result = qgjob("workers", f"--server-url={url}")
+    assert (result.exit, "error: not a server URL" in result.stderr or "credentials" in result.stderr) == (2, True)
+
+
+def test_space_around_the_server_url_is_not_part_of_it() -> None:
+    with StandIn() as server:
+        server.on("GET", "/workers", [])
+        assert qgjob("workers", QGJOB_SERVER_URL=f" {server.url}/\n").exit == 0
+
+
+def test_a_variable_that_github_does_not_have_is_not_this_machine() -> None:
+    result = qgjob("workers", QGJOB_SERVER_URL="", GITHUB_ACTIONS="true")
+    assert result.exit == 2
+    assert "server-url is empty" in result.stderr
+    assert "set the variable QGJOB_SERVER_URL" in result.stderr
+    assert qgjob("workers", QGJOB_SERVER_URL="").exit != 2, "elsewhere it means the default"

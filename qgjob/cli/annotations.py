@@ -6,7 +6,6 @@ Annotations beyond ten of a kind are dropped without a word, and the runner adds
 import os
 import posixpath
 import secrets
-import stat
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -68,15 +67,17 @@ def group(title: str) -> Generator[None]:
 @contextmanager
 def commands_stopped() -> Generator[None]:
     """The runner obeys lines such as `::error::` on a step's output: not while tests speak."""
-    if not output.in_github_step() or is_file():
+    if not output.in_github_step() or output.is_file(sys.stdout):
         yield
         return
     token = secrets.token_hex(16)
     output.answer_as_printed(f"::stop-commands::{token}")
+    output.commands_obeyed = False
     try:
         yield
     finally:
         output.answer_as_printed(f"\n::{token}::")
+        output.commands_obeyed = True
 
 
 def escaped(text: str) -> str:
@@ -94,11 +95,3 @@ def in_workspace(test_path: str) -> str:
     if workspace and here.is_relative_to(Path(workspace).resolve()):
         return posixpath.join(here.relative_to(Path(workspace).resolve()).as_posix(), test_path).removeprefix("./")
     return test_path
-
-
-def is_file() -> bool:
-    """Whether stdout is redirected into a file, where nobody obeys."""
-    try:
-        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
-    except (OSError, ValueError, AttributeError):
-        return False

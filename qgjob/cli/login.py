@@ -16,7 +16,7 @@ WHOAMI_EPILOG = options.examples("qgjob whoami", "qgjob whoami --json")
 
 def login(*, server_url: options.ServerUrl = None) -> int:
     """Keep a token for a server: asked for, or read from stdin. It is never a flag, for others can see those."""
-    url = server_url or settings.DEFAULT_SERVER_URL
+    url = settings.chosen_server_url(server_url)
     if sys.stdin.isatty():
         token = str(typer.prompt(f"Token for {url}", hide_input=True, err=True)).strip()
     else:
@@ -36,7 +36,7 @@ def login(*, server_url: options.ServerUrl = None) -> int:
 
 def logout(*, server_url: options.ServerUrl = None) -> int:
     """Forget the token of a server. It stays valid until it expires or is revoked."""
-    url = server_url or settings.DEFAULT_SERVER_URL
+    url = settings.chosen_server_url(server_url)
     credentials.keep(url, None)
     output.answer(f"Logged out of {url}")
     return Exit.OK

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -16,6 +17,8 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 # What GitHub's runner reads as commands; it trims lines before it looks.
 COMMANDS = re.compile(r"^\s*::|##\[", re.MULTILINE)
+# Whether it reads any just now; see annotations.commands_stopped.
+commands_obeyed = True
 
 
 def clean(text: str) -> str:
@@ -64,6 +67,20 @@ def answer_bytes(data: bytes) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _nobody_reads(sys.stdout)
+
+
+def mask(secret: str) -> None:
+    """Have GitHub's runner put *** wherever this would be seen. Not where the order itself would be seen."""
+    if in_github_step() and commands_obeyed and not is_file(sys.stderr):
+        _write(sys.stderr, f"::add-mask::{secret}\n")
+
+
+def is_file(stream: TextIO | None) -> bool:
+    """Whether it is redirected into a file, where nobody obeys."""
+    try:
+        return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def answer_json(kind: str, data: Any) -> None:

@@ -69,13 +69,22 @@ def required(value: str | None, from_project: str | None, *, flag: str, variable
     return chosen
 
 
+def chosen_server_url(given: str | None) -> str:
+    """As it was given, else the default; in a step of CI a variable that was not set is a mistake."""
+    url = os.environ.get("QGJOB_SERVER_URL", DEFAULT_SERVER_URL) if given is None else given
+    if not url.strip() and output.in_github_step():
+        raise Usage("server-url is empty", hint="set the variable QGJOB_SERVER_URL")
+    return url.strip() or DEFAULT_SERVER_URL
+
+
 def connect(server_url: str | None, org_id: str | None = None) -> Client:
     """The client that the flags and the environment describe. `org_id` helps a job of GitHub Actions whose repository
     more than one organisation trusts."""
-    url = server_url or DEFAULT_SERVER_URL
+    url = chosen_server_url(server_url)
     token = credentials.token_for(url)
     chosen = org_id or os.environ.get("QGJOB_ORG_ID") or None
-    exchange = partial(oidc.exchange, url, chosen) if token is None and oidc.is_offered(url) else None
+    offered = token is None and oidc.is_offered(url)
+    exchange = partial(oidc.exchange, url, chosen, mask=output.mask) if offered else None
     return Client(
         url,
         token=token,
