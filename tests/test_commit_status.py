@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from qgjob.postgres import free_port
 
 SCRIPT = CHECKOUT / ".github" / "examples" / "commit-status.py"
 KEY = b"0123456789abcdef01234567"
-LABELS = {"github.repository": "acme/app", "github.sha": "0a1b2c3"}
+LABELS = {"github.repository": "acme/app", "github.sha": "0a1b2c3", "github.workflow": "Nightly", "github.job": "test"}
 STATUS = "/repos/acme/app/statuses/0a1b2c3"
 
 
@@ -74,7 +75,7 @@ def test_the_commit_is_told_the_verdict(server: StandIn, receiver: str, counts: 
     server.on("GET", "/runs/12", run(labels=LABELS, **counts))
     assert send(receiver, {"event": "run.finished", "run_id": 12, "org_id": "acme"}) == 204
     (told,) = server.asked("POST", STATUS)
-    assert (told.body["state"], told.body["context"]) == (state, "qgjob")
+    assert (told.body["state"], told.body["context"]) == (state, "qgjob / Nightly / test")
     assert told.headers["authorization"] == "Bearer ghs_x"
 
 
@@ -91,6 +92,23 @@ def test_labels_that_name_no_commit_lead_nowhere(server: StandIn, receiver: str,
     server.on("GET", "/runs/12", run(labels=labels, completed=1))
     assert send(receiver, {"event": "run.finished", "run_id": 12}) == 204
     assert [request.path for request in server.requests] == ["/runs/12"]
+
+
+def test_a_step_that_passes_hides_no_other_that_failed(server: StandIn, receiver: str) -> None:
+    for step, counts in (("smoke 0", {"failed": 1}), ("smoke 1", {"completed": 1})):
+        server.on("GET", "/runs/12", run(labels={**LABELS, "github.step": step}, **counts))
+        assert send(receiver, {"event": "run.finished", "run_id": 12}) == 204
+    told = {told.body["context"]: told.body["state"] for told in server.asked("POST", STATUS)}
+    assert told == {"qgjob / Nightly / test / smoke 0": "failure", "qgjob / Nightly / test / smoke 1": "success"}
+
+
+@pytest.mark.parametrize("missing", ["WEBHOOK_SECRET", "GITHUB_TOKEN"])
+def test_a_receiver_that_could_tell_nobody_does_not_start(missing: str) -> None:
+    given = {"WEBHOOK_SECRET": "whsec_eA==", "GITHUB_TOKEN": "ghs_x"}
+    del given[missing]
+    env = {name: value for name, value in os.environ.items() if name != missing} | given
+    done = subprocess.run([sys.executable, SCRIPT], env=env, stderr=subprocess.PIPE, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (1, f"{missing} is not set\n")
 
 
 def test_what_failed_is_asked_for_again(server: StandIn, receiver: str) -> None:

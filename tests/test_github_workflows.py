@@ -11,6 +11,8 @@ from processes import Services
 from ruamel.yaml import YAML
 from workspaces import CHECKOUT, Workspace, said
 
+from qgjob.postgres import free_port
+
 EXAMPLES = CHECKOUT / ".github" / "examples"
 
 
@@ -85,8 +87,11 @@ def test_a_matrix_is_told_apart_and_judged_as_a_whole(url: str, engine: Engine, 
     assert smoke["tests"].outputs["run-id"] != checkout["tests"].outputs["run-id"]
 
 
-def test_the_detached_example_leaves_a_pending_status(url: str, tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path, url)
+@pytest.mark.parametrize("submits", [True, False])
+def test_the_detached_example_leaves_a_pending_status_or_an_error(
+    url: str, engine: Engine, tmp_path: Path, submits: bool
+) -> None:
+    workspace = Workspace(tmp_path, url if submits else f"http://127.0.0.1:{free_port()}")
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "gh").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\necho "token $GH_TOKEN"\n')
@@ -95,10 +100,20 @@ def test_the_detached_example_leaves_a_pending_status(url: str, tmp_path: Path) 
         hangs.unlink()
     workspace.runner._environment["PATH"] = f"{tools}:/usr/bin:/bin"
     (job,) = workspace.runner.run(EXAMPLES / "run-tests-detached.yml")
-    assert job.result == "success", job.log
-    assert "repos/acme/app/statuses/0a1b2c3" in job.log
-    assert f"description=run {job['tests'].outputs['run-id']} was submitted" in job.log
+    assert job.result == ("success" if submits else "failure"), job.log
+    pending, *rest = [step for step in job.steps if "repos/acme/app/statuses/0a1b2c3" in step.log]
+    assert job.steps.index(pending) < job.steps.index(job["tests"]), "a verdict may be there before the next step"
+    assert "state=pending" in pending.log
     assert "token ***" in job.log, "secrets are masked"
+    contexts = {line for line in job.log.splitlines() if line.startswith("context=")}
+    assert contexts == {"context=qgjob / Mobile tests / submit / tests 0"}
+    if submits:
+        assert rest == []
+        labels = engine.run(int(job["tests"].outputs["run-id"])).labels
+        named = [labels[f"github.{name}"] for name in ("workflow", "job", "step")]
+        assert named == ["Mobile tests", "submit", "tests 0"], "so the receiver names it as the workflow does"
+    else:
+        assert "state=error" in rest[0].log
 
 
 @pytest.mark.parametrize(("head", "result"), [("acme/app", "success"), ("mallory/app", "skipped")])

@@ -1,9 +1,11 @@
 """Receives qgjob's webhooks and tells the commit on GitHub how its tests went; for steps that do not wait.
 
-    QGJOB_SERVER_URL=https://qgjob.example.com GITHUB_TOKEN=… WEBHOOK_SECRET=whsec_… python commit-status.py
+    export QGJOB_SERVER_URL=https://qgjob.example.com QGJOB_TOKEN=qg_…
+    GITHUB_TOKEN=… WEBHOOK_SECRET=whsec_… python commit-status.py
 
-Needs nothing but Python. The token may do one thing: write commit statuses. Which commit a run is for is in the labels
-that `qgjob ci` gives it. Answering anything but 2xx makes qgjob send the event again, later.
+Needs nothing but Python. QGJOB_TOKEN reads runs (scope `read`), where the server asks for one; GITHUB_TOKEN may do one
+thing: write commit statuses. Which commit a run is for, and which of its statuses, is in the labels that `qgjob ci`
+gives it. Answering anything but 2xx makes qgjob send the event again, later.
 """
 
 import base64
@@ -12,6 +14,7 @@ import hmac
 import json
 import os
 import re
+import sys
 import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +23,7 @@ SERVER = os.environ.get("QGJOB_SERVER_URL", "http://127.0.0.1:8080").rstrip("/")
 GITHUB = os.environ.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
 LARGEST = 1024 * 1024
 TOLERANCE_S = 300
+NAMED_BY = ("github.workflow", "github.job", "github.step")
 
 
 def is_signed(headers, body):
@@ -44,7 +48,8 @@ def ask(url, token=None, body=None):
 
 
 def status_of(run):
-    """Nothing but passed tests, and at least one, is a success."""
+    """Nothing but passed tests, and at least one, is a success. Each step has a status of its own: in one for all, a
+    step that passed would hide one that failed."""
     counts = ", ".join(f"{run[name]} {name}" for name in ("completed", "failed", "cancelled", "flaky") if run[name])
     if run["failed"] > run["infrastructure"]:
         state = "failure"
@@ -52,7 +57,7 @@ def status_of(run):
         state = "success" if run["total"] and run["completed"] == run["total"] else "error"
     return {
         "state": state,
-        "context": "qgjob",
+        "context": " / ".join(["qgjob", *(run["labels"][name] for name in NAMED_BY if run["labels"].get(name))]),
         "description": f"run {run['run_id']}: {counts}"[:140],
         "target_url": f"{SERVER}/runs/{run['run_id']}",
     }
@@ -91,5 +96,8 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    for name in ("WEBHOOK_SECRET", "GITHUB_TOKEN"):
+        if not os.environ.get(name):
+            sys.exit(f"{name} is not set")
     port = int(os.environ.get("PORT", "8090"))
     ThreadingHTTPServer(("127.0.0.1", port), Receiver).serve_forever()

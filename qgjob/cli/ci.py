@@ -156,7 +156,7 @@ def ci(
     no_device_s = words.seconds(no_device_after, option="--no-device-after")
     report = Report(server_url or settings.DEFAULT_SERVER_URL, junit_xml=how.junit_xml, speaks=not as_json)
     with report.of_any_end():
-        submission = planned(org_id, app_version_id, test, target, priority, retries, label)
+        submission = planned(org_id, app_version_id, test, target, priority, retries, label, step)
         submission.client_timeout_s = how.client_timeout_s
         client = report.client = settings.connect(server_url)
         key = idempotency_key or github.key(submission, step=step, attempt=github.attempt()) or str(uuid.uuid4())
@@ -181,6 +181,7 @@ def planned(
     priority: Priority | None,
     retries: int | None,
     label: list[str] | None,
+    step: str,
 ) -> RunSubmission:
     """What to submit, by flags, environment and the project file."""
     project = settings.project()
@@ -205,7 +206,7 @@ def planned(
         ),
         jobs=jobs,
         defaults=submit.merged(flags, ManifestDefaults(), project),
-        labels={**project.labels, **github.labels(), **select.parse_labels(label or [])},
+        labels={**project.labels, **github.labels(step), **select.parse_labels(label or [])},
     )
     submit.checked(submission)
     return submission

@@ -35,8 +35,8 @@ def attempt() -> int:
     return int(text) if output.in_github_step() and text.isascii() and text.isdigit() else 1
 
 
-def labels() -> dict[str, str]:
-    """What a webhook's receiver needs to tell the commit how its tests went."""
+def labels(step: str) -> dict[str, str]:
+    """What a webhook's receiver needs to tell the commit how its tests went, in a status for this step alone."""
     if not output.in_github_step():
         return {}
     named = {
@@ -45,7 +45,9 @@ def labels() -> dict[str, str]:
         "github.ref": os.environ.get("GITHUB_REF", ""),
         "github.run_id": os.environ.get("GITHUB_RUN_ID", ""),
         "github.run_attempt": os.environ.get("GITHUB_RUN_ATTEMPT", ""),
+        "github.workflow": os.environ.get("GITHUB_WORKFLOW", ""),
         "github.job": os.environ.get("GITHUB_JOB", ""),
+        "github.step": step.strip() or os.environ.get("GITHUB_ACTION", ""),
     }
     return {name: value for name, value in named.items() if value}
 
