@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from qgjob.cli import app, output
-from qgjob.errors import ClientError, Exit, Left, Signalled, Usage
+from qgjob.errors import ClientError, Exit, Left, Signalled
 
 
 def main() -> NoReturn:
@@ -38,7 +38,7 @@ def run(arguments: list[str]) -> int:
     except Signalled as signalled:
         return signalled.exit
     except typer.TyperException as error:
-        output.say_error(usage(error), as_json=as_json)
+        output.say_error(output.usage(error), as_json=as_json)
         return Exit.USAGE
     except Exception as error:  # noqa: BLE001 - the last one: what arrives here is a bug, and must not look like a failed test
         if os.environ.get("QGJOB_DEBUG") == "1":
@@ -53,15 +53,6 @@ def run(arguments: list[str]) -> int:
 
 def raise_signalled(number: int, _: FrameType | None) -> None:
     raise Signalled(number)
-
-
-def usage(error: typer.TyperException) -> Usage:
-    """typer's complaint in our form, with the help to look at."""
-    path = getattr(getattr(error, "ctx", None), "command_path", "qgjob")
-    if type(error).__name__ == "NoArgsIsHelpError":
-        output.say(error.format_message())
-        return Usage("no command given", hint="qgjob submit --help shows how to begin")
-    return Usage(error.format_message().replace("Value error, ", ""), hint=f"{path} --help")
 
 
 if __name__ == "__main__":

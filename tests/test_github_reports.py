@@ -1,12 +1,15 @@
 """Annotations and the job summary of a step: useful at any size, and inert whatever tests say."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import stand_in
 from github_runner import Annotation, Runner, Step
-from stand_in import Result, StandIn, failure, page, qgjob, run, submitted
+from stand_in import Result, StandIn, failure, page, problem, qgjob, run, submitted
 
 CI = ("ci", "--org-id=qualgent", "--app-version-id=v1", "--test=a")
 HOSTILE = (
@@ -106,6 +109,56 @@ def test_with_json_stdout_is_one_document_and_no_command(tmp_path: Path) -> None
     assert json.loads(result.stdout)["data"]["verdict"] == "failed"
     assert step.annotations == []
     assert "#### Failed" in step.summary
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"QGJOB_PRIORITY": "bogus"}, {"QGJOB_RETRIES": "99"}, {"QGJOB_RETRIES": "x"}, {"QGJOB_MAX_FAILURES": "0"},
+        {"QGJOB_TIMEOUT": "soon"}, {"QGJOB_NO_DEVICE_AFTER": "soon"}, {"QGJOB_ON_CANCEL": "keep"},
+        {"QGJOB_ON_LOST_CLIENT": "x"}, {"QGJOB_RERUN": "some"}, {"QGJOB_DETACH": "maybe"}, {"QGJOB_TARGETS": "phone"},
+        {"QGJOB_JUNIT_XML": "no/such/results.xml"}, {"QGJOB_JUNIT_XML": "a" * 300}, {"QGJOB_SERVER_URL": ""},
+        {"QGJOB_TESTS": "a" * 300 + "*.js"}, {"QGJOB_SERVER_URL": f"http://{'a' * 70}.example"},
+        {"QGJOB_TOKEN": "qg_a\nb"}, {"QGJOB_RETRY_FOR": "soon"},
+    ],
+)  # fmt: skip
+def test_an_input_that_means_nothing_has_a_conclusion_an_annotation_and_a_summary(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    outputs, summary = tmp_path / "outputs", tmp_path / "summary.md"
+    environment = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(summary)}
+    environment |= {"QGJOB_SERVER_URL": "http://127.0.0.1:1", "QGJOB_TESTS": "a.js"} | variables
+    result = qgjob("ci", "--org-id=o", "--app-version-id=v", cwd=tmp_path, **environment)
+    assert (result.exit, outputs.read_text()) == (2, "conclusion=invalid\n"), result.stderr
+    (annotation,) = step_of(result, summary).annotations
+    said = result.stderr.splitlines()[0].removeprefix("error: ")
+    assert annotation.message.startswith(said)
+    assert summary.read_text().startswith("### qgjob: ")
+
+
+def test_what_would_help_is_told_where_people_look(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    with StandIn() as server:
+        server.on("POST", "/runs", problem(403, "No such trust", hint="qgjob trust add makes one"))
+        result = qgjob(*CI, server=server, GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))
+    (annotation,) = step_of(result, summary).annotations
+    assert annotation.message == "No such trust\nhint: qgjob trust add makes one"
+    assert "qgjob trust add makes one" in summary.read_text()
+
+
+def test_a_fault_of_the_client_itself_is_an_end_too(tmp_path: Path) -> None:
+    outputs, summary = tmp_path / "outputs", tmp_path / "summary.md"
+    broken = "import qgjob.cli.selection as s, qgjob.__main__ as m\ns.jobs = lambda *_: 1 / 0\nm.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", broken, *CI],
+        env=stand_in.environment(None, {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(outputs),
+                                        "GITHUB_STEP_SUMMARY": str(summary)}),
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 70
+    assert outputs.read_text() == "conclusion=no_verdict\n"
+    assert "a bug in qgjob" in done.stdout
+    assert "a bug in qgjob" in summary.read_text()
 
 
 def test_failures_that_cannot_be_read_do_not_change_the_verdict(tmp_path: Path) -> None:

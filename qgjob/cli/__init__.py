@@ -18,6 +18,7 @@ from qgjob.cli import (
     orgs,
     output,
     replay,
+    reporting,
     schedules,
     show,
     submit,
@@ -52,7 +53,7 @@ def qgjob(
 
 app.command(epilog=submit.EPILOG)(submit.submit)
 app.command(epilog=show.STATUS_EPILOG)(show.status)
-app.command(epilog=ci.EPILOG)(ci.ci)
+app.command(epilog=ci.EPILOG, cls=reporting.Reported)(ci.ci)
 app.command("list", epilog=show.LIST_EPILOG)(show.list_jobs)
 app.command(epilog=logs.EPILOG)(logs.logs)
 app.add_typer(artifacts.artifacts_app, name="artifacts")

@@ -150,12 +150,16 @@ def ci(
     In GitHub Actions it also writes the step's outputs, annotations and the job summary, and a step that is sent again
     finds its run. The exit code is the verdict.
     """
-    how = following.manner(timeout=timeout, on_interrupt=on_cancel, junit_xml=junit_xml, quiet=quiet, as_json=as_json)
-    if on_lost_client is OnInterrupt.cancel and not detach:
-        how.client_timeout_s = CLIENT_TIMEOUT_S
-    no_device_s = words.seconds(no_device_after, option="--no-device-after")
-    report = Report(server_url or settings.DEFAULT_SERVER_URL, junit_xml=how.junit_xml, speaks=not as_json)
+    report = Report(speaks=not as_json)
     with report.of_any_end():
+        report.server_url = settings.chosen_server_url(server_url)
+        how = following.manner(
+            timeout=timeout, on_interrupt=on_cancel, junit_xml=junit_xml, quiet=quiet, as_json=as_json
+        )
+        report.junit_xml = how.junit_xml
+        if on_lost_client is OnInterrupt.cancel and not detach:
+            how.client_timeout_s = CLIENT_TIMEOUT_S
+        no_device_s = words.seconds(no_device_after, option="--no-device-after")
         submission = planned(org_id, app_version_id, test, target, priority, retries, label, step)
         submission.client_timeout_s = how.client_timeout_s
         client = report.client = settings.connect(server_url)

@@ -14,7 +14,11 @@ EMPTY = b'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites tests="0" failures
 def checked(file: str) -> Path:
     """Refuse a place that cannot be written before an hour of tests, not after it."""
     path = Path(file)
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+    try:
+        can_be = not path.is_dir() and path.parent.is_dir() and os.access(path.parent, os.W_OK)
+    except OSError:  # longer than a name can be, for one
+        can_be = False
+    if not can_be:
         raise Usage(f"--junit-xml: cannot write {file}", hint="the folder must exist and be writable")
     return path
 
@@ -22,7 +26,7 @@ def checked(file: str) -> Path:
 def write(path: Path, document: bytes) -> None:
     """Through a temporary file beside it, so that nobody reads half a report."""
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".junit-")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(document)

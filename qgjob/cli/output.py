@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 import msgspec
+import typer
 
-from qgjob.errors import ClientError
+from qgjob.errors import ClientError, Usage
 
 # Escape sequences whole (CSI, OSC, DCS …, two-byte; an unfinished one takes no more than its line), then every other
 # control character but newline and tab.
@@ -111,6 +112,15 @@ def say_error(error: ClientError, *, as_json: bool) -> None:
         say(f"hint: {error.hint}")
     if error.request_id is not None:
         say(f"request-id: {error.request_id}")
+
+
+def usage(error: typer.TyperException) -> Usage:
+    """typer's complaint in our form, with the help to look at."""
+    path = getattr(getattr(error, "ctx", None), "command_path", "qgjob")
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(error.format_message())
+        return Usage("no command given", hint="qgjob submit --help shows how to begin")
+    return Usage(error.format_message().replace("Value error, ", ""), hint=f"{path} --help")
 
 
 def table(headings: str, rows: Sequence[Sequence[str]]) -> str:

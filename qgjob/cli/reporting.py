@@ -3,6 +3,10 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import typer
+import typer.core
 
 from qgjob.cli import annotations, github, job_summary, output, verdict, words
 from qgjob.cli.attending import Attendant
@@ -25,12 +29,21 @@ CONCLUSIONS = {
 }
 
 
-class Report:
-    """Of one step. `junit_xml`: the file that holds the results, once there is one."""
+class Reported(typer.core.TyperCommand):
+    """A command whose end is told also where a flag or a variable is refused before it begins."""
 
-    def __init__(self, server_url: str, *, junit_xml: Path | None, speaks: bool) -> None:
-        self._server_url = server_url.rstrip("/")
-        self._junit_xml = junit_xml
+    def make_context(self, info_name: Any, args: list[str], *more: Any, **extra: Any) -> Any:
+        with Report(speaks="--json" not in args).of_any_end():
+            return super().make_context(info_name, args, *more, **extra)
+
+
+class Report:
+    """Of one step. What is not known from the beginning is told to it. `junit_xml`: the file that holds the results,
+    once there is one."""
+
+    def __init__(self, *, speaks: bool) -> None:
+        self.server_url = ""
+        self.junit_xml: Path | None = None
         self._speaks = speaks and output.in_github_step()
         self.client: Client | None = None
         self.run_id: int | None = None
@@ -39,7 +52,7 @@ class Report:
 
     @property
     def url(self) -> str:
-        return f"{self._server_url}/runs/{self.run_id}"
+        return f"{self.server_url.rstrip('/')}/runs/{self.run_id}"
 
     def submitted(self, run_id: int) -> None:
         """At once, for steps that come later although this one is ended without a warning."""
@@ -62,14 +75,27 @@ class Report:
         """What goes wrong inside is an end too, and is told with what is known of the run."""
         try:
             yield
-        except (ClientError, Signalled) as error:
-            code = error.signal.exit if isinstance(error, Left) else error.exit
-            conclusion = CONCLUSIONS.get(Exit(code), "no_verdict")
-            if isinstance(error, ClientError) and error.code == "no_tests":
-                conclusion = "no_tests"
-            github.write_outputs({"conclusion": conclusion})
-            self._cut_short(error.message if isinstance(error, ClientError) else "interrupted")
+        except typer.Exit:  # --help
             raise
+        except typer.TyperException as error:
+            refused = output.usage(error)
+            self._ended_by(CONCLUSIONS[refused.exit], refused.message, None)
+            raise
+        except ClientError as error:
+            code = Exit(error.signal.exit) if isinstance(error, Left) else error.exit
+            conclusion = "no_tests" if error.code == "no_tests" else CONCLUSIONS.get(code, "no_verdict")
+            self._ended_by(conclusion, error.message, error.hint)
+            raise
+        except Signalled:
+            self._ended_by(CONCLUSIONS[Exit.INTERRUPTED], "interrupted", None)
+            raise
+        except Exception as error:
+            self._ended_by("no_verdict", f"{output.one_line(str(error)) or type(error).__name__}: a bug in qgjob", None)
+            raise
+
+    def _ended_by(self, conclusion: str, why: str, hint: str | None) -> None:
+        github.write_outputs({"conclusion": conclusion})
+        self._cut_short(why if hint is None else f"{why}\nhint: {hint}")
 
     def _conclusion(self, run: Run, code: Exit) -> str:
         if code is not Exit.NO_VERDICT:
@@ -95,7 +121,7 @@ class Report:
 
     def _tell(self, run: Run, notes: list[str], *, patience_s: float | None) -> None:
         self._told = True
-        github.write_outputs(totals(run, self._junit_xml))
+        github.write_outputs(totals(run, self.junit_xml))
         if run.lost_client:
             notes = [*notes, "cancelled because the client that waited for it was not heard of any more"]
         failures = self._failures(run, patience_s)

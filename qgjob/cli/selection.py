@@ -70,12 +70,17 @@ def listed(text: str) -> list[str]:
 
 def expand(pattern: str) -> list[str]:
     """A plain path is passed on unchecked, for it may exist on the worker only. A glob must match files here."""
-    if not glob.has_magic(pattern) or Path(pattern).is_file():
+    if not glob.has_magic(pattern):
         return [pattern]
     # `**` would otherwise take in the specs that packages ship with.
     wanted = "node_modules" in pattern
-    found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-    files = (PurePath(match) for match in found if Path(match).is_file())
+    try:
+        if Path(pattern).is_file():
+            return [pattern]
+        found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        files = [PurePath(match) for match in found if Path(match).is_file()]
+    except (OSError, ValueError) as error:  # longer than a name can be, for one
+        raise Usage(f"cannot look for {pattern!r}: {getattr(error, 'strerror', None) or error}") from error
     paths = {file.as_posix() for file in files if wanted or "node_modules" not in file.parts}
     if not paths:
         raise Usage(f"no file matches {pattern!r}", hint=f"globs are looked up in {Path.cwd()}", code="no_tests")
