@@ -72,6 +72,7 @@ class Client:
         say: Callable[[str], None] | None = None,
         traceparent: str | None = None,
     ) -> None:
+        self.was_answered = False  # by a qgjob server
         self._transport = Transport(
             server_url, token=token, exchange=exchange, retry_for_s=retry_for_s, say=say, traceparent=traceparent
         )
@@ -153,9 +154,10 @@ class Client:
         """Tried once, like the long-poll that it goes with."""
         return self._call("GET", f"/runs/{segment(run_id)}/unserved", list[Unserved], patience_s=10, retry=False)
 
-    def run_of_key(self, org_id: str, key: str) -> Run | None:
+    def run_of_key(self, org_id: str, key: str, *, patience_s: float | None = None) -> Run | None:
         """The run that was submitted with this idempotency key."""
-        found = self.runs([("org_id", org_id), ("idempotency_key", key)])
+        params: Params = [("org_id", org_id), ("idempotency_key", key)]
+        found = self._call("GET", "/runs", RunPage, params=params, patience_s=patience_s)
         return found.runs[0] if found.runs else None
 
     def detach_run(self, run_id: str | int, *, patience_s: float | None = None) -> Run:
@@ -298,7 +300,9 @@ class Client:
 
     def _read(self, request: str, answer: bytes, returns: type[T]) -> T:
         try:
-            return msgspec.json.decode(answer, type=returns)
+            understood = msgspec.json.decode(answer, type=returns)
+            self.was_answered = True
+            return understood
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Unavailable(
                 f"{request} was answered in a way that this qgjob cannot read: {error}",

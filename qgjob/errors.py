@@ -44,6 +44,11 @@ class ClientError(Exception):
         self.retry_after_s = retry_after_s
         self.run_id = run_id
 
+    @property
+    def is_of_somebody_else(self) -> bool:
+        """Not a word of qgjob: a proxy before the server, or something else at its address."""
+        return self.code == "unexpected_answer" or self.code.startswith("http_")
+
 
 class Usage(ClientError):
     """The command cannot mean anything: nothing was sent."""

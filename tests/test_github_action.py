@@ -302,6 +302,26 @@ def test_running_again_what_was_never_finished_waits_for_it_first(workspace: Wor
     assert f"running only what did not pass in run {first.outputs['run-id']}" in said(second)
 
 
+def test_devices_are_looked_for_while_an_earlier_attempt_is_waited_for(workspace: Workspace, engine: Engine) -> None:
+    first = workspace.step("tests/login.spec.js", targets="browserstack", timeout="1s")
+    workspace.again()
+    second = workspace.step("tests/login.spec.js", targets="browserstack", no_device_after="1s")
+    assert (client_exit(second), second.outputs["conclusion"]) == (3, "no_device"), said(second)
+    assert second.outputs["run-id"] == first.outputs["run-id"]
+    assert engine.value("select count(*) from qgjob.run") == 1, "one more would wait for the same device"
+
+
+def test_enough_failures_of_an_earlier_attempt_end_the_wait_for_it(workspace: Workspace) -> None:
+    tests = "tests/coupon-fail.spec.js\ntests/video-hang.spec.js"
+    first = workspace.step(tests, timeout="4s")
+    assert (client_exit(first), first.outputs["conclusion"]) == (124, "timed_out"), said(first)
+    assert first.outputs["failed"] == "1", "what failed so far is told, although the run goes on"
+    workspace.again()
+    second = workspace.step(tests, max_failures="1")
+    assert (second.outputs["conclusion"], second.outputs["total"]) == ("failed", "2"), said(second)
+    assert said(second).count("stopped after 1 failure") == 2
+
+
 def test_a_step_that_is_sent_again_creates_nothing(workspace: Workspace, engine: Engine) -> None:
     first = workspace.step("tests/login.spec.js\ntests/checkout.spec.js")
     second = workspace.step("tests/login.spec.js\ntests/checkout.spec.js")

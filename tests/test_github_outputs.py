@@ -1,6 +1,7 @@
 """A GitHub Actions step that became `qgjob ci` has its outputs, whatever end it came to."""
 
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,53 @@ def test_the_run_is_known_while_it_runs_and_a_signal_is_a_conclusion(tmp_path: P
             assert process.wait(timeout=30) == 130
         assert server.asked("POST", "/runs/12/cancel")
     assert outputs(file)["conclusion"] == "interrupted"
+
+
+@pytest.mark.parametrize("choice", ["cancel", "detach"])
+def test_a_run_whose_submission_was_cut_off_is_found_and_cancelled(tmp_path: Path, choice: str) -> None:
+    file, never = tmp_path / "outputs", threading.Event()
+    with StandIn() as server:
+        server.on("POST", "/runs", Answer(after=never))
+        server.on(
+            "GET",
+            "/runs",
+            {"runs": [], "next_cursor": None},
+            {"runs": [run("running", running=1)], "next_cursor": None},
+        )
+        server.on("GET", "/runs/12", run("cancelled", cancelled=1))
+        server.on("GET", "/runs/12/failures", [])
+        server.on("POST", "/runs/12/cancel", {"cancelled": 0, "stopping": 1})
+        flags = (f"--on-cancel={choice}", "--idempotency-key=build-7")
+        with started(*CI, *flags, server=server, GITHUB_OUTPUT=str(file), GITHUB_ACTIONS="true") as process:
+            server.wait_for("POST", "/runs")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 130
+        never.set()
+        asked = [dict(request.query) for request in server.asked("GET", "/runs")]
+        assert len(server.asked("POST", "/runs/12/cancel")) == (choice == "cancel")
+    assert outputs(file)["conclusion"] == "interrupted"
+    assert outputs(file).get("run-id") == ("12" if choice == "cancel" else None)
+    assert asked == [{"org_id": "qualgent", "idempotency_key": "build-7"}] * (2 if choice == "cancel" else 0)
+
+
+def test_waiting_for_an_earlier_run_takes_from_the_time_that_there_is(tmp_path: Path) -> None:
+    file, later = tmp_path / "outputs", threading.Event()
+    before, after = run("running", running=1), run("failed", failed=1, seq=2)
+    again = {**submitted(40).body, "run_id": 13}
+    with StandIn() as server:
+        server.on("GET", "/runs/12", before, before, Answer(body=after, after=later))
+        server.on("GET", "/runs/12/unserved", [])
+        server.on("POST", "/runs/12/retry", again)
+        server.on("GET", "/runs/13", *({**each, "run_id": 13} for each in (before, run(completed=1, seq=2))))
+        flags = ("--only-failed-of=12", "--timeout=10s")
+        with started(*CI, *flags, server=server, GITHUB_OUTPUT=str(file), GITHUB_ACTIONS="true") as process:
+            server.wait_for("GET", "/runs/12", times=3)
+            assert outputs(file)["run-id"] == "12", "known while it is waited for"
+            threading.Timer(2, later.set).start()
+            assert process.wait(timeout=30) == 0
+        waited = [int(dict(request.query)["wait"]) for request in server.asked("GET", "/runs/13")]
+    assert max(waited) <= 8
+    assert outputs(file)["run-id"] == "13"
 
 
 def test_outside_of_github_nothing_is_written_and_no_runner_is_commanded(tmp_path: Path) -> None:

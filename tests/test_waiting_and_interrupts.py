@@ -16,6 +16,7 @@ from stand_in import Answer, StandIn, dropped, environment, job, page, problem, 
 SUBMIT = ("submit", "--org-id=qualgent", "--app-version-id=v1", "--test=a", "--wait")
 AT_ONCE = {"retry-after": "0"}
 NOTHING_NEW = run("running", seq=3, running=1, completed=1)
+HTML = {"content-type": "text/html"}
 XML = Answer(200, '<testsuites tests="2"/>', {"content-type": "text/xml"})
 
 
@@ -56,6 +57,37 @@ def test_a_run_that_cannot_be_read_any_more_ends_the_waiting() -> None:
         server.on("POST", "/runs", submitted(34))
         server.on("GET", "/runs/12", NOTHING_NEW, problem(404, "no run 12"))
         assert qgjob(*SUBMIT, server=server).exit == 4
+
+
+@pytest.mark.parametrize(
+    "between",
+    [Answer(200, "<html>", HTML), Answer(403, "<html>", HTML), Answer(404, "<html>", HTML), Answer(302, "", HTML)],
+)
+def test_what_a_proxy_says_while_waiting_decides_nothing(between: Answer) -> None:
+    with StandIn() as server:
+        server.on("POST", "/runs", submitted(34))
+        server.on("GET", "/runs/12", between, NOTHING_NEW, between, run(seq=4, completed=2))
+        result = qgjob(*SUBMIT, server=server)
+    assert result.exit == 0, result.stderr
+    assert result.stderr.count("so does the waiting") == 2
+
+
+def test_an_address_that_never_was_a_server_is_not_waited_for() -> None:
+    with StandIn() as server:
+        server.on("GET", "/runs/12", Answer(404, "<html>", HTML))
+        assert qgjob("status", "--run-id=12", "--watch", server=server).exit == 4
+
+
+def test_a_server_that_asks_for_more_time_than_there_is_is_looked_at_once_more() -> None:
+    with StandIn() as server:
+        server.on("POST", "/runs", submitted(34))
+        down = problem(503, "restarting", headers={"retry-after": "3600"})
+        server.on("GET", "/runs/12", NOTHING_NEW, down, run(seq=4, completed=2))
+        assert qgjob(*SUBMIT, "--timeout=2s", server=server).exit == 0
+        server.on("GET", "/runs/12", NOTHING_NEW, down, NOTHING_NEW)
+        assert qgjob(*SUBMIT, "--timeout=2s", server=server).exit == 124
+        server.on("GET", "/runs/12", NOTHING_NEW, down)
+        assert qgjob(*SUBMIT, "--timeout=2s", server=server).exit == 5
 
 
 def test_124_at_the_timeout_with_the_way_to_wait_on_and_the_results_so_far(tmp_path: Path) -> None:
@@ -137,6 +169,21 @@ def test_a_server_that_hangs_does_not_keep_an_interrupted_client() -> None:
     assert process.returncode == 143
     assert "could not be cancelled" in stderr
     assert "qgjob cancel --run-id=12" in stderr
+
+
+def test_a_signal_while_submitting_cancels_what_the_server_made_of_it() -> None:
+    never = threading.Event()
+    with StandIn() as server:
+        server.on("POST", "/runs", Answer(after=never))
+        server.on("GET", "/runs", {"runs": [NOTHING_NEW], "next_cursor": None})
+        server.on("POST", "/runs/12/cancel", {"cancelled": 1, "stopping": 1})
+        with started(*SUBMIT, "--on-interrupt=cancel", server=server) as process:
+            server.wait_for("POST", "/runs")
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=30)
+        never.set()
+    assert process.returncode == 130
+    assert "run 12 is cancelled" in stderr
 
 
 def test_a_signal_while_submitting_tells_the_key_that_finds_the_run_again() -> None:

@@ -4,8 +4,11 @@ Every flag can come from the environment, so that no shell has to put a command 
 """
 
 import os
+import time
 import uuid
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -165,12 +168,13 @@ def ci(
         client = report.client = settings.connect(server_url)
         key = idempotency_key or github.key(submission, step=step, attempt=github.attempt()) or str(uuid.uuid4())
         earlier = only_failed_of or (earlier_run(client, submission, step) if rerun is Rerun.failed else None)
-        run_id = begin(client, submission, key, how, earlier, report, waits=not detach)
+        attend = partial(Attendant, client, max_failures=max_failures, no_device_s=no_device_s)
+        report.attendant = attend()
+        run_id = begin(client, submission, key, how, earlier, report, attend, waits=not detach)
         report.submitted(run_id)
         if detach:
             report.detached(len(submission.jobs))
             return Exit.OK
-        report.attendant = Attendant(client, max_failures=max_failures, no_device_s=no_device_s)
         run = following.wait(client, run_id, how, report.attendant)
         code = following.tell(client, run, how)
         report.ended(run, code)
@@ -235,25 +239,37 @@ def begin(
     how: Manner,
     earlier: str | None,
     report: Report,
+    attend: Callable[[], Attendant],
     *,
     waits: bool,
 ) -> int:
-    """The run to wait for: a new one; what did not pass in an earlier one; or that one, where all of it has passed."""
+    """The run to wait for: a new one; what did not pass in an earlier one; or that one, where all of it has passed or
+    nobody drives a device for the rest. Waiting for an earlier one takes from the time that there is."""
     try:
         if earlier is None:
             run = client.submit_run(submission, key=key)
         else:
             before = client.run(earlier)
-            report.run_id = before.run_id
+            report.submitted(before.run_id)
             if before.status not in verdict.ENDED:
                 output.say(f"run {before.run_id} of the earlier attempt goes on: waiting for it")
-                before = following.wait(client, before.run_id, how)
+                began = time.monotonic()
+                before = following.wait(client, before.run_id, how, report.attendant)
+                how.timeout_s -= time.monotonic() - began
+                if report.attendant is not None and report.attendant.no_device:
+                    return before.run_id
+            report.attendant = attend()  # what the one before has seen was of another run
             if verdict.of_run(before) is Exit.OK:
                 output.say(f"all of run {before.run_id} has passed: nothing to run again")
                 return before.run_id
             output.say(f"running only what did not pass in run {before.run_id}")
             run = client.retry_run(before.run_id, only="failed", key=key, client_timeout_s=submission.client_timeout_s)
-    except Signalled:
+    except Signalled as signalled:
+        if waits and how.on_interrupt is OnInterrupt.cancel:
+            run_id = following.found_after(client, submission.org_id, key)
+            if run_id is not None:
+                report.submitted(run_id)
+                raise following.leave(client, run_id, signalled, how) from None
         output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
         raise
     submit.announce(run, waits=waits, as_json=how.as_json, quiet=how.quiet)

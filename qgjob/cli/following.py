@@ -14,7 +14,8 @@ from qgjob.client import Client
 from qgjob.errors import ClientError, Exit, Left, Signalled, TimedOut
 from qgjob.models import Run
 
-# GitHub Actions sends SIGTERM 7.5 s after its SIGINT: cancelling, saving the report and telling of it must fit.
+# GitHub Actions sends SIGTERM 7.5 s after its SIGINT: finding or saving, cancelling, and telling of it must fit.
+FIND_S = 1.5
 CANCEL_S = 3.5
 SAVE_S = 2.0
 SECOND_THOUGHTS_S = 3.0
@@ -103,6 +104,21 @@ def detach(client: Client, run_id: int, client_timeout_s: int | None) -> None:
     except ClientError as error:
         given_up = words.duration(client_timeout_s)
         output.say(f"warning: run {run_id} could not be detached and will be cancelled in {given_up}: {error.message}")
+
+
+def found_after(client: Client, org_id: str, key: str) -> int | None:
+    """The run of a submission whose answer a signal cut off, if there is one: the server may be at it just now."""
+    client.close()
+    until = time.monotonic() + FIND_S
+    while (left := until - time.monotonic()) > 0:
+        try:
+            run = client.run_of_key(org_id, key, patience_s=left)
+        except ClientError:
+            return None
+        if run is not None:
+            return run.run_id
+        time.sleep(0.2)
+    return None
 
 
 def leave(client: Client, run_id: int, signalled: Signalled, manner: Manner) -> Left:

@@ -129,7 +129,11 @@ def submit(
     key = idempotency_key or str(uuid.uuid4())
     try:
         run = client.submit_run(submission, key=key)
-    except Signalled:
+    except Signalled as signalled:
+        if waits and how.on_interrupt is OnInterrupt.cancel:
+            run_id = following.found_after(client, submission.org_id, key)
+            if run_id is not None:
+                raise following.leave(client, run_id, signalled, how) from None
         output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
         raise
     announce(run, waits=waits, as_json=as_json, quiet=quiet)

@@ -30,16 +30,18 @@ class Attendant(Protocol):
 class Outage:
     """Failures in a row while waiting: the first is said, the rest are sat out."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, client: Client, progress: Progress) -> None:
+        self._client = client
         self._progress = progress
         self.failures = 0
 
     def sit_out(self, error: ClientError, *, at_most_s: float = math.inf) -> None:
-        """Pause before the next try. A decision of the server (404, say) ends the waiting."""
-        if not error.retryable:
+        """Pause before the next try. A decision of the server (404, say) ends the waiting; what a proxy says in its
+        place, where a server has answered before, decides nothing."""
+        if not error.retryable and not (error.is_of_somebody_else and self._client.was_answered):
             raise error
         if self.failures == 0:
-            self._progress.say(f"{error.message}; the run goes on, and so does the waiting")
+            self._progress.say(f"{error.message.rstrip('.')}; the run goes on, and so does the waiting")
         self.failures += 1
         time.sleep(min(pause_s(self.failures - 1, error.retry_after_s), at_most_s))
 
@@ -61,7 +63,7 @@ def until_run_ends(
     """The finished run. Raises TimedOut, or Unavailable where the server was lost until then; the run itself is never
     touched. With `client_timeout_s` the server cancels it when this client is gone without a word."""
     deadline = time.monotonic() + timeout_s
-    outage = Outage(progress)
+    outage = Outage(client, progress)
     run: Run | None = None
     idle = 0
     while (left := deadline - time.monotonic()) > 0:
@@ -87,13 +89,19 @@ def until_run_ends(
         # A run of thousands of jobs changes all the time: news of it are worth having about once a second.
         time.sleep(min(10.0, idle, left) if idle else min(1.0, fresh.total / 1000, left))
         run = fresh
-    if outage.failures:
-        raise Unavailable(
-            f"the server was lost, and did not come back until the timeout; run {run_id} may go on",
-            hint=f"wait on: {resume(run_id)}",
-            code="server_lost",
-            run_id=run_id,
-        )
+    if outage.failures:  # it may be back since the last pause began
+        try:
+            fresh = client.changed_run(run_id, after_seq=0, wait_s=0, client_timeout_s=client_timeout_s)
+        except (Refused, Unavailable):
+            raise Unavailable(
+                f"the server was lost, and did not come back until the timeout; run {run_id} may go on",
+                hint=f"wait on: {resume(run_id)}",
+                code="server_lost",
+                run_id=run_id,
+            ) from None
+        if fresh.status in ENDED:
+            progress.show(fresh)
+            return fresh
     raise TimedOut(
         f"run {run_id} did not end within the timeout; it goes on",
         hint=f"wait on: {resume(run_id)} · stop it: qgjob cancel --run-id={run_id}",
@@ -104,7 +112,7 @@ def until_run_ends(
 
 def until_job_ends(client: Client, job_id: str, *, progress: Progress) -> Job:
     """The finished job. It wakes up with its run, which is what the server can wait for."""
-    outage = Outage(progress)
+    outage = Outage(client, progress)
     seq = 0
     while True:
         try:
