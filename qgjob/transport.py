@@ -283,7 +283,5 @@ def checked_server_url(url: str, *, with_token: bool) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         raise Usage("the server URL carries credentials or a query", hint="the token goes into QGJOB_TOKEN")
     if with_token and parts.scheme == "http" and not is_loopback(url):
-        raise Usage(
-            f"refusing to send QGJOB_TOKEN unencrypted to {parts.hostname}", hint="use https, or unset QGJOB_TOKEN"
-        )
+        raise Usage(f"refusing to send a token unencrypted to {parts.hostname}", hint="use https")
     return url.rstrip("/")

@@ -31,6 +31,7 @@ JOB = {"name", "runs-on", "timeout-minutes", "permissions", "strategy", "needs",
 JOB |= {"outputs"}
 SUMMARY_LIMIT = 1024 * 1024
 SHOWN = 10  # annotations of a level that a step may have
+LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z")  # no other character ends one
 COMMAND = re.compile(r"^\s*::(?P<name>[a-z-]+)(?: (?P<properties>[^:]*))?::(?P<value>.*)$")
 OLD_COMMAND = re.compile(r"##\[(?P<name>[a-z-]+)(?P<properties>[^\]]*)\](?P<value>.*)$")
 NOT_INHERITED = ("QGJOB_", "GITHUB_", "ACTIONS_", "RUNNER_", "PYTEST_", "PG")
@@ -308,7 +309,7 @@ class Runner:
         """Obeys what is to be obeyed, line by line."""
         stopped: str | None = None
         shown: list[str] = []
-        for line in said.splitlines():
+        for line in (found.rstrip("\r\n") for found in LINE.findall(said)):
             match = COMMAND.match(line) or OLD_COMMAND.search(line)
             if stopped is not None:
                 if line.strip() == f"::{stopped}::":

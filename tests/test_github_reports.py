@@ -1,6 +1,7 @@
 """Annotations and the job summary of a step: useful at any size, and inert whatever tests say."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from stand_in import Result, StandIn, failure, page, problem, qgjob, run, submit
 
 CI = ("ci", "--org-id=qualgent", "--app-version-id=v1", "--test=a")
 HOSTILE = (
-    "tests/x|`<b>\n::error::planted\n##[add-mask]planted\n::stop-commands::y\x1b[2J[a](http://evil)@ann,line=9::%0A.js"
+    "tests/x|`<b>\n::error::planted\n##[add-mask]planted\n::stop-commands::y\x1b[2J[a](http://evil)@ann,line=9::%0A"
+    "\u2028\u200f\u061cwww.evil.example.js"
 )
 
 
@@ -86,12 +88,13 @@ def test_nothing_that_a_test_is_called_or_says_is_obeyed(tmp_path: Path) -> None
     failures = [failure(test_path=HOSTILE, message=HOSTILE, title=HOSTILE, device=HOSTILE, log_tail=HOSTILE)]
     result, step, _ = reported(tmp_path, run("failed", failed=1), failures)
     assert result.exit == 1
-    assert [(each.level, each.file) for each in step.annotations] == [("error", HOSTILE.replace("\x1b[2J", ""))]
+    shown = re.sub("\x1b\\[2J|[\u2028\u200f\u061c]", "", HOSTILE)
+    assert [(each.level, each.file) for each in step.annotations] == [("error", shown)]
     assert step.annotations[0].line == "7"
     assert "planted" in step.log, "it is shown, as text"
     assert "\x1b" not in result.stdout + result.stderr
     row = next(line for line in step.summary.splitlines() if "planted" in line)
-    for markup in ("<b>", "`", "http://", "@ann", "[a]"):
+    for markup in ("<b>", "`", "http://", "@ann", "[a]", "www."):
         assert markup not in row
     assert row.count(" | ") == 6
 

@@ -220,6 +220,12 @@ def test_from_the_first_token_to_a_revoked_one(services: Services, tmp_path: Pat
     assert first.stdout.strip() not in log + logged_in.stdout + logged_in.stderr
 
 
+def test_a_token_for_less_than_a_minute_is_refused_in_the_words_of_the_command(services: Services) -> None:
+    done = services.qgjob("token", "create", "--name=x", "--expires-in=30", QGJOB_SERVER_URL="http://127.0.0.1:1")
+    assert done.returncode == 2
+    assert "error: --expires-in '30' is less than a minute" in done.stderr
+
+
 def test_a_kept_token_goes_to_its_own_server_only(services: Services, engine: Engine, tmp_path: Path) -> None:
     asking(services)
     other = asking(services, "other")

@@ -228,7 +228,7 @@ def test_builds_come_through_the_api(services: Services, network: FaultyNetwork,
 @pytest.mark.parametrize(
     ("options", "status", "code", "said"),
     [
-        (("--server", "http://lab.example:8080"), 200, 2, "refusing to send QGJOB_TOKEN unencrypted"),
+        (("--server", "http://lab.example:8080"), 200, 2, "refusing to send a token unencrypted"),
         (("--server", "ftp://lab.example"), 200, 2, "not a server URL"),
         ((), 401, 5, "Set QGJOB_TOKEN"),
         ((), 404, 5, "answered 404"),

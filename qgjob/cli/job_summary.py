@@ -13,7 +13,8 @@ from qgjob.cli import output, verdict, words
 from qgjob.models import Failure, Run
 
 BUDGET = 900_000
-SPECIAL = re.compile(r"[^\w\s.,;/()=+'\"%·…-]|_")
+# GitHub makes links of addresses, also of those that begin with `www.`
+SPECIAL = re.compile(r"[^\w\s.,;/()=+'\"%·…-]|_|(?<=www)\.", re.IGNORECASE)
 LONGEST = 300
 TITLES = {
     "failed": "Failed",

@@ -15,7 +15,7 @@ from qgjob.errors import ClientError, Usage
 # Escape sequences whole (CSI, OSC, DCS …, two-byte; an unfinished one takes no more than its line), then every other
 # control character but newline and tab.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\|(?=\n)|$)|[ -/]*[0-~])")
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # What GitHub's runner reads as commands; it trims lines before it looks.
 COMMANDS = re.compile(r"^\s*::|##\[", re.MULTILINE)
 # Whether it reads any just now; see annotations.commands_stopped.

@@ -19,6 +19,8 @@ CREATE_EPILOG = options.examples(
 LIST_EPILOG = options.examples("qgjob token list --org-id=qualgent")
 REVOKE_EPILOG = options.examples("qgjob token revoke 3")
 
+SHORTEST_S = 60
+
 token_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -56,6 +58,8 @@ def create(
     It is printed once and kept nowhere.
     """
     seconds = None if expires_in == "never" else int(words.seconds(expires_in, option="--expires-in"))
+    if seconds is not None and seconds < SHORTEST_S:
+        raise Usage(f"--expires-in {expires_in!r} is less than a minute")
     scopes = [one.value for one in scope or [ScopeName.submit]]
     created = settings.connect(server_url).create_token(
         {"org_id": org_id, "name": name, "scopes": scopes, "expires_in_s": seconds}
