@@ -7,7 +7,7 @@ transaction. Each function's rules are told in its file in this folder.
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, LiteralString, NamedTuple, TypeVar
@@ -19,9 +19,9 @@ from psycopg.rows import BaseRowFactory, RowMaker, tuple_row
 from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb as Json
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-__all__ = ["Database", "Json", "OnBehalf", "call", "listen", "many", "one", "open_pool", "optional"]
+__all__ = ["Database", "Json", "OnBehalf", "call", "listen", "many", "one", "open_pool", "optional", "within"]
 
 
 class Connection(AsyncConnection[Any]):
@@ -34,6 +34,7 @@ class Connection(AsyncConnection[Any]):
 
 Database = AsyncConnectionPool[Connection]
 Row = TypeVar("Row", bound=msgspec.Struct)
+Answer = TypeVar("Answer")
 
 
 class OnBehalf(NamedTuple):
@@ -64,6 +65,8 @@ NETWORK: dict[str, Any] = {
 }
 # A connection that has worked so recently is not asked whether it still does: asking costs as much as a short call.
 TRUSTED_S = 1.0
+# The pool waits twice as long after each attempt to connect, up to so long; then it begins anew.
+RECONNECT_S = 3.0
 
 
 def open_pool(
@@ -97,6 +100,8 @@ def open_pool(
         max_size=size,
         open=False,
         timeout=10,
+        reconnect_timeout=RECONNECT_S,
+        reconnect_failed=AsyncConnectionPool.check,  # grows a pool that has nothing left for who waits already
         check=check,
         configure=configure,
     )
@@ -135,6 +140,17 @@ async def call(db: Database | OnBehalf, function: LiteralString, **args: Any) ->
     """For functions that answer nothing."""
     async with _called(db, tuple_row, _statement(None, function, tuple(args)), function, args):
         pass
+
+
+async def within(seconds: float, call: Coroutine[Any, Any, Answer]) -> Answer:
+    """For who would rather hear soon that there is no database. Raises PoolTimeout, too."""
+    asking = asyncio.create_task(call)
+    await asyncio.wait({asking}, timeout=seconds)
+    if not asking.done():
+        asking.cancel()  # and not waited for: in a dead network, cancelling a statement takes seconds, too
+        asking.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        raise PoolTimeout(f"no answer after {seconds:.2f} sec")
+    return asking.result()
 
 
 @asynccontextmanager
