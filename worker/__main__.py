@@ -23,7 +23,7 @@ from worker.loop import Options, Worker
 from worker.protocol import Refused
 from worker.results import Files
 
-USAGE, UNAVAILABLE = 2, 5
+USAGE, REFUSED, UNAVAILABLE = 2, 4, 5
 # After it was told a second time, and when nobody has answered: names being looked up, connections and traces that are
 # closed must not keep the process. What it has started is ended by then.
 LEAVES_S = 7.0
@@ -127,7 +127,7 @@ def work(
         sys.exit(USAGE)
     except (Unusable, Refused) as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(UNAVAILABLE)
+        sys.exit(REFUSED if isinstance(error, Refused) else UNAVAILABLE)  # to be started again helps the second only
 
 
 async def serve(

@@ -261,7 +261,7 @@ class Worker:
                 if error.rule != "device_has_one_worker" or loop.time() > deadline:
                     raise
                 if not told:
-                    log.info("%s Waiting for it.", error)
+                    log.warning("%s Waiting for it.", error)
                 told = True
                 await self._wait(drive.leaving, 1)
         return None
