@@ -5,6 +5,7 @@ transaction. Each function's rules are told in its file in this folder.
 """
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -14,14 +15,28 @@ from typing import Any, LiteralString, NamedTuple, TypeVar
 
 import msgspec
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
-from psycopg.errors import QueryCanceled
+from psycopg.errors import InvalidSqlStatementName, QueryCanceled
 from psycopg.rows import BaseRowFactory, RowMaker, tuple_row
 from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb as Json
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-__all__ = ["Database", "Json", "OnBehalf", "call", "listen", "many", "one", "open_pool", "optional", "within"]
+from qgjob import logs
+
+__all__ = [
+    "Database",
+    "Json",
+    "OnBehalf",
+    "call",
+    "listen",
+    "many",
+    "one",
+    "open_pool",
+    "optional",
+    "prepare_threshold",
+    "within",
+]
 
 
 class Connection(AsyncConnection[Any]):
@@ -56,6 +71,8 @@ ENTER = b"""select set_config('role', 'qgjob_api', true) as role,
 set_json_dumps(msgspec.json.encode)
 set_json_loads(msgspec.json.decode)
 
+logging.getLogger("psycopg.pool").addFilter(logs.Seldom())
+
 # A query that was sent into a dead network must fail in seconds, not after the kernel's quarter of an hour.
 NETWORK: dict[str, Any] = {
     "connect_timeout": 10,
@@ -69,13 +86,21 @@ TRUSTED_S = 1.0
 RECONNECT_S = 3.0
 
 
+def prepare_threshold() -> int | None:
+    """After how many calls a statement is prepared; None: never. ValueError says what is wrong with the setting."""
+    said = os.environ.get("QGJOB_PREPARED_STATEMENTS") or "on"
+    if said not in ("on", "off"):
+        raise ValueError(f"QGJOB_PREPARED_STATEMENTS is on or off, not {said!r}")
+    return 5 if said == "on" else None
+
+
 def open_pool(
     url: str, *, size: int, limit_s: float | None = None, longer_s: Mapping[str, float] | None = None
 ) -> Database:
     """A pool that is not open yet: use it as `async with`. Needs a URL that psycopg understands. A call that takes
-    longer than `limit_s` is cancelled, which works through a pooler, too; `longer_s`: by function."""
-    prepare = None if os.environ.get("QGJOB_PREPARED_STATEMENTS", "on") == "off" else 5
-    options = NETWORK | {"autocommit": True, "prepare_threshold": prepare}
+    longer than `limit_s` is cancelled, which works through a pooler, too; `longer_s`: by function. Raises ValueError as
+    prepare_threshold does."""
+    options = NETWORK | {"autocommit": True, "prepare_threshold": prepare_threshold()}
 
     async def check(connection: Connection) -> None:
         """One dead connection says that the others are dead, too: finding that out one by one takes seconds each."""
@@ -161,6 +186,7 @@ async def _called(
         db = OnBehalf(db, asked=False)
     async with (
         db.db.connection() as connection,
+        _explained(),
         _limited(connection, function),
         connection.cursor(row_factory=rows) as cursor,
     ):
@@ -172,6 +198,15 @@ async def _called(
         else:
             await cursor.execute(statement, args)
         yield cursor
+
+
+@asynccontextmanager
+async def _explained() -> AsyncGenerator[None]:
+    try:
+        yield
+    except InvalidSqlStatementName as error:
+        hint = "Behind a pooler that cannot carry prepared statements, set QGJOB_PREPARED_STATEMENTS=off."
+        raise InvalidSqlStatementName(f"{str(error).strip()}. {hint}") from error
 
 
 @asynccontextmanager
