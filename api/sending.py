@@ -115,6 +115,8 @@ class Sender:
         """Raises AddressRefused where nothing would ever be sent. A name that has no address yet may get one."""
         try:
             parts = httpx.URL(url)
+            if parts.scheme != "https" and not self._allowed:
+                raise AddressRefused(parts.host, "", in_the_clear(parts))
             host = parts.raw_host.decode().strip("[]")
             found = await self._resolve(host, parts.port or 443)
         except (OSError, UnicodeError, httpx.InvalidURL):
@@ -133,7 +135,11 @@ class Sender:
                 f"{url.host} is not at a public address, and not at one that QGJOB_WEBHOOK_ALLOW lists.",
             )
         if url.scheme != "https":
-            raise AddressRefused(url.host, address, f"{url.host} is asked over https only: the url begins with http.")
+            raise AddressRefused(url.host, address, in_the_clear(url))
+
+
+def in_the_clear(url: httpx.URL) -> str:
+    return f"{url.host} is asked over https only: the url begins with http."
 
 
 def in_words(status: int) -> str:
