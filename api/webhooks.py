@@ -1,16 +1,17 @@
 """/webhooks: who is told of what, how that goes, and trying again. Sending is the business of api/deliveries.py."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 from litestar import Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 import sql
 from api.access import needs
 from api.notifiers import Notifier
-from api.parameters import Cursor, Db, Id, Key, Limit
+from api.parameters import Cursor, Db, Id, Key, Limit, QueryId
 from api.problems import Wrong
 from api.sending import Sender
 from qgjob.addresses import AddressRefused
@@ -51,7 +52,7 @@ class WebhookChanges(Struct, forbid_unknown_fields=True):
 class Rotation(Struct, forbid_unknown_fields=True):
     """POST /webhooks/{id}/rotate-secret. For so many hours the old secret signs as well."""
 
-    overlap_h: int = 24
+    overlap_h: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 24
     secret: str | None = None
 
 
@@ -166,7 +167,7 @@ async def list_deliveries(
     webhook_id: Id,
     db: Db,
     status: FromQuery[DeliveryStatus | None] = None,
-    delivery_id: FromQuery[int | None] = None,
+    delivery_id: QueryId = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> DeliveryPage:
@@ -185,7 +186,7 @@ async def list_deliveries(
 
 
 @post("/{webhook_id:int}/redrive", status_code=200, summary="Deliver again what is dead, all of it or one")
-async def redrive(webhook_id: Id, db: Db, delivery_id: FromQuery[int | None] = None) -> Redriven:
+async def redrive(webhook_id: Id, db: Db, delivery_id: QueryId = None) -> Redriven:
     return await sql.one(
         db, Redriven, "redrive_deliveries", webhook_id=webhook_id, delivery_id=delivery_id, org_id=db.org_id
     )

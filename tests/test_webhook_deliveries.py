@@ -252,6 +252,22 @@ def test_addresses_that_are_not_public_are_refused_when_added_and_when_sent(
     assert receiver.received == []
 
 
+def test_numbers_that_no_column_holds_are_refused(services: Services, receiver: Receiver) -> None:
+    api = services.api(**LOCAL)
+    webhook = f"{api}/webhooks/{add(api, receiver)['webhook_id']}"
+    assert ask(f"{webhook}/deliveries?delivery_id={2**53 - 1}", method="GET")["deliveries"] == []
+    for path, body, method in (
+        (f"/deliveries?delivery_id={2**63}", None, "GET"),
+        (f"/redrive?delivery_id={2**63}", None, "POST"),
+        ("/rotate-secret", {"overlap_h": 2**31}, "POST"),
+        ("/rotate-secret", {"overlap_h": 169}, "POST"),
+    ):
+        with pytest.raises(HTTPError) as refused:
+            ask(webhook + path, body, method)
+        with refused.value as answer:
+            assert answer.status == 422, path
+
+
 def test_an_allowed_network_opens_nothing_else(engine: Engine, services: Services, receiver: Receiver) -> None:
     services.api(QGJOB_WEBHOOK_ALLOW="127.0.0.2/32, fd00::/8")
     webhook = engine.call("add_webhook", org_id="acme", url=receiver.url).webhook_id
