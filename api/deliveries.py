@@ -17,7 +17,8 @@ from api.sending import Sender, WebhookSettings
 log = logging.getLogger("api")
 
 AT_ONCE = 32
-SLOW_AT_ONCE = 16  # so that receivers which hang, however many, leave half of the room to the others
+SLOW_AT_ONCE = 16  # receivers that hang, however many, leave half of the room to those that are known to be quick
+OF_ONE_ORG = 8  # and those of one organisation, which may all have been quick until now, three quarters to the others
 LOOK_AGAIN_S = 1.0
 LAST_WORDS_S = 5.0
 
@@ -102,7 +103,14 @@ class Deliveries:
             return taken > 0
         slow = SLOW_AT_ONCE - sum(claimed.slow for claimed in self._trying.values())
         claims = await sql.many(
-            self._db, Claimed, "claim_deliveries", limit=room, slow=max(slow, 0), formats=list(self._notifiers)
+            self._db,
+            Claimed,
+            "claim_deliveries",
+            limit=room,
+            slow=max(slow, 0),
+            formats=list(self._notifiers),
+            share=OF_ONE_ORG,
+            orgs=[claimed.org_id for claimed in self._trying.values()],
         )
         for claimed in claims:
             task = asyncio.create_task(self._try(claimed))

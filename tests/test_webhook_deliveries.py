@@ -360,6 +360,31 @@ def test_ten_thousand_events_for_a_receiver_that_hangs_hold_up_neither_the_engin
         hanging.go_on.set()
 
 
+def test_an_organisation_whose_receivers_all_hang_has_a_quarter_of_the_room(
+    engine: Engine, services: Services, receiver: Receiver
+) -> None:
+    """Its webhooks were quick until now, and it enables them again and again."""
+    with Receiver() as hanging:
+        hanging.go_on.clear()
+        api = services.api(**LOCAL)
+        evil = [add(api, hanging, "run.submitted", org_id="evil")["webhook_id"] for _ in range(12)]
+        add(api, receiver, "run.submitted")
+        engine.rows("update qgjob.webhook set slow = false returning 1")
+        for number in range(4):
+            engine.submit(f"{number}.js", org="evil")
+        hanging.wait_for(8)
+        for number in range(20):
+            for webhook in evil[:3]:
+                ask(f"{api}/webhooks/{webhook}", {"enabled": True}, "PATCH")
+            engine.submit(f"{number}.js")
+            receiver.wait_for(number + 1)
+            held = "select count(*) from qgjob.webhook_delivery join qgjob.webhook using (webhook_id) "
+            assert engine.value(held + "where org_id = 'evil' and claimed_at is not null") <= 8
+        hanging.go_on.set()
+    assert engine.value("select max(tries) from qgjob.webhook_delivery join qgjob.webhook using (webhook_id) "
+                        "where org_id = 'acme'") == 1  # fmt: skip
+
+
 def test_chats_are_told_in_their_own_form_and_hostile_names_are_only_names(
     engine: Engine, services: Services, receiver: Receiver
 ) -> None:
