@@ -12,11 +12,10 @@ from psycopg_pool import PoolTimeout
 
 import sql
 from api.notifiers import NotDelivered, Notice, Notifier
-from api.sending import Sender, WebhookSettings
+from api.sending import AT_ONCE, Sender, WebhookSettings
 
 log = logging.getLogger("api")
 
-AT_ONCE = 32
 SLOW_AT_ONCE = 16  # receivers that hang, however many, leave half of the room to those that are known to be quick
 OF_ONE_ORG = 8  # and those of one organisation, which may all have been quick until now, three quarters to the others
 LOOK_AGAIN_S = 1.0
@@ -125,7 +124,12 @@ class Deliveries:
             log.error("a delivery could not be finished, and will be claimed again", exc_info=error)
 
     async def _try(self, claimed: Claimed) -> None:
-        outcome = await self._outcome(claimed)
+        await self._finish(claimed, await self._outcome(claimed))
+        # A name that hangs keeps a thread beyond the time limit. So it keeps its place, too: whoever has a place has a
+        # thread, and is never given up while waiting for one.
+        await self._sender.rest()
+
+    async def _finish(self, claimed: Claimed, outcome: Outcome) -> None:
         for pause_s in (0.5, 1.0, 2.0, 4.0, 8.0, None):
             try:
                 await sql.optional(

@@ -63,7 +63,8 @@ class Receivers:
         self._sender = sender
         self._notifiers = notifiers
 
-    async def check(self, url: str | None, format_name: str | None) -> None:
+    async def check(self, url: str | None, format_name: str | None, org_id: str | None) -> None:
+        """`org_id`: on whose account."""
         notifier = None
         if format_name is not None:
             notifier = self._notifiers.get(format_name)
@@ -85,7 +86,7 @@ class Receivers:
             )
         if scheme in ("http", "https"):
             try:
-                await self._sender.check(url)
+                await self._sender.check(url, org_id)
             except AddressRefused as refused:
                 raise Wrong(
                     "webhook_address_is_allowed",
@@ -105,7 +106,7 @@ async def list_webhooks(db: Db, org_id: FromQuery[str | None] = None) -> list[We
 async def add_webhook(
     data: JSONBody[WebhookAddition], db: Db, receivers: NamedDependency[Receivers], idempotency_key: Key = None
 ) -> WebhookAdded:
-    await receivers.check(data.url, data.format)
+    await receivers.check(data.url, data.format, db.org_id or data.org_id)
     return await sql.one(
         db,
         WebhookAdded,
@@ -124,7 +125,7 @@ async def add_webhook(
 async def update_webhook(
     webhook_id: Id, data: JSONBody[WebhookChanges], db: Db, receivers: NamedDependency[Receivers]
 ) -> Webhook:
-    await receivers.check(data.url, data.format)
+    await receivers.check(data.url, data.format, db.org_id)
     return await sql.one(
         db,
         Webhook,

@@ -84,7 +84,7 @@ def test_a_name_that_has_changed_its_address_since_it_was_checked_is_judged_agai
     names = Names(["1.1.1.1"], ["127.0.0.1"])
     sender = Sender([], resolve=names)
     url = f"https://rebind.example:{receiver.port}/"
-    asyncio.run(sender.check(url))
+    asyncio.run(sender.check(url, "acme"))
     with pytest.raises(NotDelivered, match="not at a public address"):
         post(sender, url)
     assert receiver.received == []
@@ -101,7 +101,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(receiver: Rec
 def test_plain_http_is_for_allowed_networks_only() -> None:
     sender = Sender(LOOPBACK, resolve=Names(["1.1.1.1"]))
     with pytest.raises(AddressRefused, match="https only"):
-        asyncio.run(sender.check("http://ci.example/"))
+        asyncio.run(sender.check("http://ci.example/", "acme"))
     with pytest.raises(NotDelivered, match="https only"):
         post(sender, "http://ci.example/")
 
