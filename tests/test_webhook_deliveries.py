@@ -513,6 +513,10 @@ def test_the_shell_adds_changes_lists_and_removes(engine: Engine, services: Serv
     last = receiver.wait_for(2)[1]
     assert (last.verified_by(secret), last.verified_by(rotated)) == (True, True)
     assert "webhook.test" in services.qgjob("webhooks", "deliveries", "1", "--status=delivered", "--limit=1").stdout
+    receiver.answer = lambda *_: (500, {})
+    assert services.qgjob("webhooks", "test", "1").returncode == 3
+    assert services.qgjob("webhooks", "deliveries", "1", "--status=dead").stdout == ""
+    assert "failed" in services.qgjob("webhooks", "deliveries", "1", "--status=failed").stdout
     assert services.qgjob("webhooks", "update", "1").returncode == 2
     assert services.qgjob("webhooks", "update", "1", "--disable", "--rotate").returncode == 2
     assert "disabled" in services.qgjob("webhooks", "update", "1", "--disable", "--description=x").stdout

@@ -425,6 +425,26 @@ def test_a_test_is_tried_once_also_where_the_webhook_is_disabled(engine: Engine)
     assert engine.call("redrive_deliveries", webhook_id=webhook.webhook_id).redriven == 0
 
 
+def test_a_test_that_did_not_arrive_has_failed_and_is_not_among_the_dead(engine: Engine) -> None:
+    webhook_id = add(engine).webhook_id
+    shown_quick(engine)
+    sent = engine.call("test_webhook", webhook_id=webhook_id)
+    queued(engine, 1, webhook_id)
+    engine.rows("update qgjob.webhook_delivery set tries = 7 returning 1")
+    for one in claim(engine):
+        finish(engine, one, "It answered HTTP 500.", status_code=500)
+
+    def listed(status: str | None) -> list[tuple[int, str]]:
+        return engine.rows("select delivery_id, status from qgjob.list_deliveries(%s, p_status => %s)",
+                           webhook_id, status)  # fmt: skip
+
+    assert listed("failed") == [(sent.delivery_id, "failed")]
+    dead = listed("dead")
+    assert ([status for _, status in dead], sorted(listed(None))) == (["dead"], sorted([*listed("failed"), *dead]))
+    assert engine.value("select dead from qgjob.list_webhooks()") == 1
+    assert engine.call("redrive_deliveries", webhook_id=webhook_id).redriven == 1
+
+
 def test_both_secrets_sign_until_the_old_one_has_run_out(engine: Engine) -> None:
     webhook = add(engine)
     shown_quick(engine)
