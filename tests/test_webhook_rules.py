@@ -1,9 +1,12 @@
 """What the database decides about webhooks: who is told of what, when it is tried again, and when it is given up."""
 
+import json
+import re
 from typing import Any
 
 import pytest
 from engine import Engine, refused
+from guides import API, GUIDES
 from psycopg.types.json import Jsonb
 
 FORMATS = ["json", "slack", "teams"]
@@ -144,6 +147,31 @@ def test_a_job_is_told_with_its_test(engine: Engine) -> None:
     assert (job["job_id"], job["run_id"], job["test_path"], job["status"]) == (
         run.job_ids[0], run.run_id, "a.js", "completed",
     )  # fmt: skip
+
+
+def shape(value: Any) -> Any:
+    """The names of the fields; those of labels are the user's."""
+    if isinstance(value, dict):
+        return {name: None if name == "labels" else shape(inner) for name, inner in value.items()}
+    return [shape(inner) for inner in value] if isinstance(value, list) else None
+
+
+def test_the_bodies_that_the_guide_shows_have_the_fields_of_those_that_are_sent(engine: Engine) -> None:
+    add(engine, "run.finished", "job.started")
+    shown_quick(engine)
+    engine.submit("a.js")
+    driver = engine.drive()
+    batch = engine.claim(driver)
+    engine.start(batch.lease, batch.jobs[0]["job_id"])
+    engine.finish(batch.lease, batch.jobs[0]["job_id"], "failed", "test", message="m")
+    engine.release(batch.lease)
+    take(engine)
+    sent = {one.payload["type"]: one.payload for one in claim(engine)}
+    told = [json.loads(body) for body in re.findall(r"```json\n(\{.*?)```", GUIDES[API], re.DOTALL)]
+    shown = {body["type"]: body for body in told if "type" in body}
+    assert shown.keys() == sent.keys()
+    assert {event: shape(body) for event, body in shown.items()} == {event: shape(body) for event, body in sent.items()}
+    assert sent["job.started"]["data"]["job"]["status"] == "failed", "as it is when the message is made"
 
 
 @pytest.mark.parametrize(
