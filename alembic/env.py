@@ -55,6 +55,10 @@ def refuse(sentence: str) -> None:
     sys.exit(f"error: {sentence}")
 
 
+def warn(notice: psycopg.errors.Diagnostic) -> None:
+    sys.stderr.write(f"warning: {notice.message_primary}\n")
+
+
 def migrate(url: sa.URL) -> None:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
@@ -62,6 +66,7 @@ def migrate(url: sa.URL) -> None:
         if version < OLDEST:
             refuse(f"qgjob needs PostgreSQL 15 or newer; this server is {version // 10_000}.{version % 10_000}.")
         connection.exec_driver_sql("set local client_min_messages = warning")
+        connection.connection.driver_connection.add_notice_handler(warn)
         connection.exec_driver_sql("set local lock_timeout = '5min'")  # nobody waits for whoever waits here
         connection.exec_driver_sql("select pg_advisory_xact_lock(hashtext('qgjob.migrate'))")
         connection.exec_driver_sql("set local lock_timeout = '4s'")

@@ -128,6 +128,8 @@ class Sender:
         would take the threads of all."""
         try:
             parts = httpx.URL(url)
+            if parts.scheme != "https" and not self._allowed:
+                raise AddressRefused(parts.host, "", in_the_clear(parts))
             host = parts.raw_host.decode().strip("[]")
             async with asyncio.timeout(CHECK_S):
                 found = await self._names_to_check.look_up(org_id, host, parts.port or 443)
@@ -147,7 +149,11 @@ class Sender:
                 f"{url.host} is not at a public address, and not at one that QGJOB_WEBHOOK_ALLOW lists.",
             )
         if url.scheme != "https":
-            raise AddressRefused(url.host, address, f"{url.host} is asked over https only: the url begins with http.")
+            raise AddressRefused(url.host, address, in_the_clear(url))
+
+
+def in_the_clear(url: httpx.URL) -> str:
+    return f"{url.host} is asked over https only: the url begins with http."
 
 
 def in_words(status: int) -> str:

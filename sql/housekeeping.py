@@ -4,13 +4,20 @@ When a cron expression is due next is worked out here, by a library that knows t
 it is due, and who fires it, PostgreSQL decides.
 """
 
+import asyncio
+import logging
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import psycopg
 from cronsim import CronSim, CronSimError
 from msgspec import Struct
 
 import sql
+
+log = logging.getLogger("schedules")
+FIRE_S = 10.0
+LONGEST_CRON = 200  # reading one takes time, and whoever sends it chooses how much
 
 
 class UnreadableCron(ValueError):
@@ -38,15 +45,18 @@ class DueSchedule(Struct):
 
 
 def next_time(cron: str, time_zone: str, after: datetime) -> datetime:
-    """The first moment after this one that the expression describes. A time that a changing clock skips is taken right
-    after the gap; one that comes twice is taken once."""
+    """The first moment after this one that the expression describes. Where minute and hour are numbers, a time that a
+    changing clock skips is taken right after the gap, and one that comes twice is taken once; with `*` in them the
+    expression follows the clock on the wall."""
     try:
         zone = ZoneInfo(time_zone)
     except (KeyError, OSError, ValueError):  # also names that are no file names
         raise UnreadableCron("time_zone", f"There is no time zone {time_zone}.") from None
-    if len(cron.split()) != 5:
+    if len(cron) > LONGEST_CRON or len(cron.split()) != 5:
         raise UnreadableCron(
-            "cron", "A cron expression has five fields: minute, hour, day of month, month, day of week."
+            "cron",
+            "A cron expression has five fields: minute, hour, day of month, month, day of week; "
+            f"and at most {LONGEST_CRON} characters.",
         )
     try:
         return next(CronSim(cron, after.astimezone(zone))).astimezone(UTC)
@@ -65,9 +75,17 @@ async def housekeep(db: sql.Database | sql.OnBehalf) -> bool:
 
 
 async def fire_schedules(db: sql.Database | sql.OnBehalf) -> None:
-    """Each one is a transaction of its own; who is slower than another process, or dies, changes nothing."""
+    """Each one is a transaction of its own; who is slower than another process, or dies, changes nothing. What cannot
+    be submitted now is tried again after the others."""
     for due in await sql.many(db, DueSchedule, "due_schedules"):
-        await fire(db, due)
+        try:
+            async with asyncio.timeout(FIRE_S):
+                await fire(db, due)
+        except (psycopg.Error, TimeoutError) as error:
+            why = str(error).strip() or f"it took longer than {FIRE_S:g} s"
+            log.warning("schedule %s is tried again in a minute: %s", due.schedule_id, why)
+            if due.next_at is not None:
+                await sql.call(db, "postpone_schedule", schedule_id=due.schedule_id, due_at=due.next_at, error=why)
 
 
 async def time_schedules(db: sql.Database | sql.OnBehalf) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         stack = ExitStack()
         os.environ[SERVER] = stack.enter_context(postgres.temporary())
         config.add_cleanup(stack.close)
+    # Where the builds of tests are.
+    os.environ.setdefault("QGJOB_BUILD_FOLDER", tempfile.gettempdir())
     address = urlsplit(os.environ[SERVER])
     config.option.postgresql_host = address.hostname
     config.option.postgresql_port = str(address.port)

@@ -95,9 +95,12 @@ def test_a_batch_fits_into_a_session_by_what_is_predicted(engine: Engine) -> Non
     assert len(engine.claim(driver, max_s=None).jobs) == 10
 
 
-def test_emulators_take_the_same_batches_as_before(engine: Engine) -> None:
-    engine.submit(*(f"{number}.js" for number in range(10)))
-    assert len(engine.claim(engine.drive()).jobs) == 5
+def test_two_emulators_share_what_two_places_of_a_cloud_would(engine: Engine) -> None:
+    """Not in equal parts: an emulator keeps its installation, so the next claim costs it nothing."""
+    engine.submit(*(f"{number}.js" for number in range(20)))
+    one = engine.drive()
+    engine.drive("phone-2")
+    assert len(engine.claim(one).jobs) == 5
 
 
 def test_the_session_is_what_an_install_costs_in_a_cloud(engine: Engine) -> None:

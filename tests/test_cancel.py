@@ -15,7 +15,7 @@ def test_a_pending_job_is_cancelled_at_once(engine: Engine) -> None:
 
 def test_a_queued_job_is_cancelled_at_once_and_skipped(engine: Engine) -> None:
     run = engine.submit("a.js", "b.js", "c.js", "d.js")
-    batch = engine.claim(engine.drive())
+    batch = engine.claim(engine.drive(), max_jobs=2)
     first, second = (job["job_id"] for job in batch.jobs)
     assert engine.call("cancel_job", job_id=first) == (1, 0)
     assert engine.start(batch.lease, first) == "skip"
@@ -90,7 +90,7 @@ def test_a_job_that_is_being_cancelled_ends_with_its_batch(engine: Engine) -> No
 
 def test_a_run_is_cancelled_with_all_that_it_waits_for(engine: Engine) -> None:
     run = engine.submit(*(f"{number}.js" for number in range(6)))
-    batch = engine.claim(engine.drive())
+    batch = engine.claim(engine.drive(), max_jobs=3)
     done, running, queued = (job["job_id"] for job in batch.jobs)
     engine.run_job(batch.lease, done)
     engine.start(batch.lease, running)

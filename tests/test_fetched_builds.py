@@ -135,7 +135,7 @@ def test_the_wrong_content_is_never_visible(server: Server, settings: Path) -> N
         ("/status-503", "provider", "HTTP 503"),
         ("/loop", "app", "more than 5 redirects"),
         ("/to-file", "app", "not http(s)"),
-        ("/to-metadata", "config", "not at a public address (169.254.169.254)"),
+        ("/to-metadata", "app", "not at a public address (169.254.169.254)"),
         ("/breaks-off.apk", "provider", "cannot be fetched"),
     ],
 )
@@ -161,7 +161,7 @@ def test_addresses_that_are_not_public_are_asked_only_where_they_are_listed(
     server: Server, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setenv("QGJOB_BUILD_HOSTS", "")
-    with refused("config", "QGJOB_BUILD_HOSTS"):
+    with refused("app", "QGJOB_BUILD_HOSTS"):
         fetched(f"http://{host}:{server.url.rpartition(':')[2]}/app.apk")
     assert server.asked == []
 
@@ -171,13 +171,33 @@ def test_addresses_that_are_not_public_are_asked_only_where_they_are_listed(
     [
         (f"builds/acme/{SHA}.apk", "app", "The object store no longer has"),
         ("bs://c700ce60cf13", "app", "only its provider's devices"),
-        ("file:///nowhere/app.apk", "config", "There is no file /nowhere/app.apk"),
+        ("file:///nowhere/app.apk", "app", "not in a folder that this worker installs from (QGJOB_BUILD_FOLDER)"),
+        ("file:///proc/self/environ", "app", "QGJOB_BUILD_FOLDER"),
         ("http://127.0.0.1:9/app.apk", "provider", "cannot be fetched"),
     ],
 )
 def test_what_is_not_there_is_told_in_words(url: str, blame: Blame, words: str) -> None:
     with refused(blame, words):
         fetched(url)
+
+
+def test_files_are_read_in_the_folder_for_builds_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "builds"
+    folder.mkdir()
+    (folder / "app.apk").write_bytes(APK)
+    (tmp_path / "other.apk").write_bytes(APK)
+    (folder / "link.apk").symlink_to(tmp_path / "other.apk")
+    monkeypatch.setenv("QGJOB_BUILD_FOLDER", str(folder))
+    for outside in ("other.apk", "builds/../other.apk", "builds/link.apk"):
+        with refused("app", "QGJOB_BUILD_FOLDER"):
+            fetched(f"file://{tmp_path}/{outside}")
+    with refused("app", "There is no file"):
+        fetched((folder / "none.apk").as_uri())
+    monkeypatch.delenv("QGJOB_BUILD_FOLDER")
+    with refused("app", "QGJOB_BUILD_FOLDER"):
+        fetched((folder / "app.apk").as_uri())
+    monkeypatch.setenv("QGJOB_BUILD_FOLDER", str(folder))
+    assert fetched((folder / "app.apk").as_uri()).read_bytes() == APK
 
 
 def test_what_is_too_large_is_not_read_to_its_end(

@@ -146,6 +146,8 @@ def test_trust_is_by_number_and_as_narrow_as_it_was_given(api: str, engine: Engi
     assert rule(exchange(api, issuer.token(event_name="pull_request_target"))) == (403, "event_can_be_trusted")
     with refused("event_can_be_trusted"):
         trust(engine, issuer, event_name="pull_request_target")
+    with refused("ref_is_complete"):
+        trust(engine, issuer, ref="main")
 
 
 def test_where_two_organisations_trust_it_one_is_named(api: str, engine: Engine, issuer: Issuer) -> None:

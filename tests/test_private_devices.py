@@ -93,3 +93,19 @@ def test_the_worker_is_told_by_its_flag_and_a_device_follows_its_worker(services
     services.stop("lab")
     services.worker("lab2", "--name", "lab")
     assert wait_until(lambda: services.get("/devices")[0]["org_ids"] is None, 30)
+
+
+def test_a_shared_device_is_the_operators_and_says_so(engine: Engine) -> None:
+    """An organisation sees it listed, so it is told why it may not touch it. What serves others only is not there."""
+    shared = engine.drive("shared")
+    worker = engine.call("register_worker", name="of others", version="", targets=["emulator"], org_ids=["globex"])[0]
+    engine.call("register_device", worker_id=worker, name="foreign", target="emulator")
+    engine.rows("select set_config('qgjob.org_id', 'acme', false)")
+    with refused("shared_devices_are_the_operators"):
+        engine.call("drain_worker", worker_id=shared.worker_id)
+    with refused("shared_devices_are_the_operators"):
+        engine.call("quarantine_device", device_id=shared.device_id, reason="mine now")
+    with refused("worker_exists"):
+        engine.call("drain_worker", worker_id=worker)
+    with refused("device_exists"):
+        engine.call("quarantine_device", device_id=shared.device_id + 1, reason="mine now")

@@ -67,7 +67,7 @@ def test_a_run_counts_its_jobs_by_status_and_grows_with_every_change(engine: Eng
         return (shown.status, *counts)
 
     assert engine.run(run.run_id).status == "pending"
-    batch = engine.claim(engine.drive())
+    batch = engine.claim(engine.drive(), max_jobs=3)
     assert now() == ("running", 4, 3, 0, 0, 0, 0)
     first, second, _ = (job["job_id"] for job in batch.jobs)
     engine.start(batch.lease, first)

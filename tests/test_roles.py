@@ -287,6 +287,7 @@ def test_an_owner_that_is_no_superuser_migrates_and_works(
                 env=os.environ | {"QGJOB_DATABASE_URL": owned}, check=False, timeout=120,
             )  # fmt: skip
             assert migrated.returncode == 0, migrated.stderr
+            assert "warning: this role is no member of qgjob_api" in migrated.stderr
             with Engine(owned) as own:
                 own.submit("a.js", org="acme")
                 own.submit("b.js", org="rival")

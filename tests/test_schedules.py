@@ -58,6 +58,34 @@ def fire(engine: Engine, added: Any, due_at: datetime | None, next_at: datetime 
                        time_zone=schedule.time_zone, due_at=due_at, next_at=next_at, **options)  # fmt: skip
 
 
+def test_one_that_cannot_be_submitted_holds_up_no_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "FIRE_S", 0.5)
+    stuck, fine = add(engine, "stuck", app_version_id="v1"), add(engine, "fine", app_version_id="v2")
+    housekeep(engine)
+    engine.submit("other.js")  # so that the build is there
+    due(engine, stuck, "2 min")
+    due(engine, fine)
+    with engine.another() as other, held(other):
+        other.rows("select from qgjob.build where app_version_id = 'v1' for update")
+        housekeep(engine)
+    postponed = get(engine, stuck)
+    assert get(engine, fine).last_run_id is not None
+    assert (postponed.last_run_id, "longer than" in postponed.last_error) == (None, True)
+    due(engine, stuck)
+    housekeep(engine)
+    assert (get(engine, stuck).last_run_id is not None, get(engine, stuck).last_error) == (True, None)
+
+
+def test_what_was_fired_meanwhile_is_not_postponed(engine: Engine) -> None:
+    nightly = add(engine)
+    housekeep(engine)
+    due_at = due(engine, nightly)
+    housekeep(engine)
+    fired = get(engine, nightly)
+    engine.call("postpone_schedule", schedule_id=nightly.schedule_id, due_at=due_at, error="too slow")
+    assert get(engine, nightly) == fired
+
+
 def test_a_schedule_that_is_due_submits_its_run_and_is_due_again(engine: Engine) -> None:
     nightly = add(engine, labels={"suite": "full"}, defaults={"target": "device", "retries": 2})
     housekeep(engine)

@@ -2,7 +2,7 @@
 
 import psycopg
 import pytest
-from engine import Engine
+from engine import Engine, refused
 
 
 def test_jobs_of_one_build_and_target_share_a_group(engine: Engine) -> None:
@@ -48,6 +48,16 @@ def test_dedupe_can_be_declined(engine: Engine) -> None:
 
 def test_the_same_test_twice_in_a_submission_is_one_job(engine: Engine) -> None:
     assert engine.submit("a.js", "a.js", "b.js").total == 2
+
+
+def test_a_run_needs_few_installations(engine: Engine) -> None:
+    """Each is a group and a lane, so that many of them would hold up everybody."""
+    jobs = [{"test_path": "a.js", "selector": {"number": str(number)}} for number in range(201)]
+    with refused("run_has_few_groups"):
+        engine.submit(*jobs)
+    assert engine.value("select count(*) from qgjob.job_group") == 0
+    engine.submit(*jobs[:200])
+    assert engine.submit(*jobs).deduplicated == 200
 
 
 def test_a_repeated_key_gets_the_first_answer(engine: Engine) -> None:

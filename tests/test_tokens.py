@@ -161,6 +161,19 @@ def test_who_is_bound_to_an_organisation_creates_tokens_for_it_only(services: Se
         engine.call("create_token", hash=hashed(new_token()), hint="x", name="n", scopes=["admin"])
 
 
+def test_no_token_outlives_its_creator(services: Services, engine: Engine) -> None:
+    url = asking(services)
+    passing = token(engine, "admin", expires_in_s=3600)
+    ends = ask(f"{url}/whoami", passing).body["expires_at"]
+    for wanted in (None, 86_400):
+        made = ask(f"{url}/tokens", passing, {"name": "n", "scopes": ["admin"], "expires_in_s": wanted})
+        assert (made.status, made.body["expires_at"]) == (201, ends)
+    shorter = ask(f"{url}/tokens", passing, {"name": "n", "scopes": ["admin"], "expires_in_s": 60})
+    assert shorter.body["expires_at"] < ends
+    lasting = ask(f"{url}/tokens", token(engine, "admin"), {"name": "n", "scopes": ["admin"]})
+    assert lasting.body["expires_at"] is None
+
+
 def cli(services: Services, *argv: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "qgjob", *argv], input=stdin, capture_output=True, text=True, timeout=60, check=False,

@@ -450,6 +450,9 @@ def test_a_test_is_tried_once_also_where_the_webhook_is_disabled(engine: Engine)
     assert (claimed.delivery_id, claimed.payload["type"]) == (sent.delivery_id, "webhook.test")
     assert finish(engine, claimed, "It answered HTTP 500.", status_code=500).status == "dead"
     assert letters(engine) == []
+    with refused("webhook_is_enabled"):
+        engine.call("redrive_deliveries", webhook_id=webhook.webhook_id)
+    engine.call("update_webhook", webhook_id=webhook.webhook_id, enabled=True)
     assert engine.call("redrive_deliveries", webhook_id=webhook.webhook_id).redriven == 0
 
 

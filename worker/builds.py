@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from qgjob.models import SUFFIXES
@@ -63,10 +64,10 @@ async def _receive(artifact: Artifact, ready: Path) -> None:
                     digest.update(piece)
                     await asyncio.to_thread(file.write, piece)
         if digest.hexdigest() != artifact.sha256:
+            # Not what it is: whoever submits may not be allowed to read what this machine is.
             raise PrepareError(
-                f"The file at {downloads.shown(artifact.url)} is not the one that was added to the build: its SHA-256 "
-                f"begins with {digest.hexdigest()[:12]}, not with {artifact.sha256[:12]}. "
-                "Add the new file under another app_version_id.",
+                f"The file at {downloads.shown(artifact.url)} is not the one that was added to the build, whose "
+                f"SHA-256 begins with {artifact.sha256[:12]}. Add the new file under another app_version_id.",
                 "app",
             )
         partial.replace(ready)
@@ -104,13 +105,23 @@ def _store_of_builds() -> Store:
 
 async def _from_file(path: Path) -> AsyncGenerator[bytes]:
     try:
-        if not await asyncio.to_thread(path.is_file):
-            raise PrepareError(f"There is no file {path} on this worker's machine.", "config")
-        with path.open("rb") as file:
+        with await asyncio.to_thread(_open, path) as file:
             while piece := await asyncio.to_thread(file.read, PIECE):
                 yield piece
     except OSError as error:
-        raise PrepareError(f"The build {path} cannot be read: {error.strerror}.", "config") from None
+        raise PrepareError(f"The build {path} cannot be read: {error.strerror}.", "app") from None
+
+
+def _open(path: Path) -> BinaryIO:
+    """Only below where an admin wants builds to be: whoever submits chooses the path, and must not learn of others."""
+    folder, real = os.environ.get("QGJOB_BUILD_FOLDER"), path.resolve()
+    if not folder or not real.is_relative_to(Path(folder).resolve()):
+        raise PrepareError(
+            f"The build {path} is not in a folder that this worker installs from (QGJOB_BUILD_FOLDER).", "app"
+        )
+    if not real.is_file():
+        raise PrepareError(f"There is no file {path} on this worker's machine.", "app")
+    return real.open("rb")
 
 
 @asynccontextmanager

@@ -34,7 +34,8 @@ async def pieces(url: str) -> AsyncGenerator[bytes]:
                         yield piece
                     return
     except AddressRefused as error:
-        raise PrepareError(f"The build at {shown(at)} {error}", "config") from None
+        # Whoever submits chooses the address: it must not count against the device, which may be everybody's.
+        raise PrepareError(f"The build at {shown(at)} {error}", "app") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         why = str(error) or type(error).__name__
         raise PrepareError(f"The build at {shown(url)} cannot be fetched: {why}.", "provider") from None

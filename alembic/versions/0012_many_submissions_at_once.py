@@ -1,4 +1,4 @@
-"""What submissions need to be accepted many at a time, and a cheaper check of a job's path."""
+"""What submissions need to be accepted many at a time, and to cost the same however many lanes there are."""
 
 from alembic import op
 
@@ -24,5 +24,8 @@ def upgrade() -> None:
           idempotency_key text, request_hash bytea, traceparent text
         );
         alter type qgjob.wanted_job add attribute run_ids bigint[];
+
+        -- The furthest lane of an organisation is asked for whenever another of its lanes becomes active.
+        create index passes_of_org on qgjob.lane (org_id, pass);
         """
     )

@@ -23,6 +23,9 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'repository_id_is_a_number', column = 'repository_id',
       message = 'repository_id is the number that GitHub gave to the repository.',
       hint = 'gh api repos/OWNER/NAME --jq .id';
+  elsif p_ref !~ '^refs/' then
+    raise exception using errcode = 'QJ422', constraint = 'ref_is_complete', column = 'ref',
+      message = 'ref is a complete one, such as refs/heads/main: no other is ever in a token of GitHub.';
   elsif p_event_name = 'pull_request_target' then
     raise exception using errcode = 'QJ422', constraint = 'event_can_be_trusted', column = 'event_name',
       message = 'pull_request_target is never trusted: it runs with rights of the repository on behalf of anybody.';

@@ -1,6 +1,7 @@
 -- A token with these scopes, for an organisation; without one, for all, which only `work` and `admin` may be. The database
 -- never sees its text: p_hash is the SHA-256, p_hint its beginning, by which people recognise it. p_expires_in_s null: it
--- does not expire. Who is bound to an organisation creates tokens for that one only.
+-- does not expire. Who is bound to an organisation creates tokens for that one only. No token outlives the one that
+-- created it (p_created_by), or one that leaks for an hour would be good for ever.
 create or replace function qgjob.create_token(
   p_hash bytea, p_hint text, p_name text, p_scopes text[], p_org_id text default null,
   p_expires_in_s integer default null, p_created_by bigint default null
@@ -35,7 +36,9 @@ begin
   insert into qgjob.org (org_id, created_at) select p_org_id, v_now where p_org_id is not null on conflict do nothing;
   return query
   insert into qgjob.api_token as token (hash, hint, name, org_id, scopes, created_by, created_at, expires_at)
-  values (p_hash, p_hint, p_name, p_org_id, v_scopes, p_created_by, v_now, v_now + make_interval(secs => p_expires_in_s))
+  values (p_hash, p_hint, p_name, p_org_id, v_scopes, p_created_by, v_now, least(
+    v_now + make_interval(secs => p_expires_in_s),
+    (select creator.expires_at from qgjob.api_token as creator where creator.token_id = p_created_by)))
   returning token.token_id, token.hint, token.name, token.org_id, token.scopes, token.created_at, token.expires_at,
     token.last_used_at, token.revoked_at;
 end $$;

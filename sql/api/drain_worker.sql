@@ -8,6 +8,7 @@ returns table (
 set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
+  perform qgjob.refuse_shared(format('Worker %s', p_worker_id), org_ids) from qgjob.worker where worker_id = p_worker_id;
   perform qgjob.require_worker(p_worker_id);
   update qgjob.worker set draining = true where worker_id = p_worker_id;
   perform qgjob.call_workers(array[p_worker_id]);

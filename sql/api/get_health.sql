@@ -13,6 +13,10 @@ set search_path = pg_catalog, pg_temp as $$
       select head_at from qgjob.job_group
       where job_group.target = targets.target and head_priority is not null order by head_at limit 1) as head_at
     from unnest(array['emulator', 'device', 'browserstack']) as targets (target)
+  ), kind as materialized (  -- of devices that are there: a lab has thousands of them and few kinds
+    select distinct device.target, device.labels, device.org_ids
+    from qgjob.device join qgjob.worker using (worker_id)
+    where quarantined_at is null and qgjob.worker_status(worker) = 'live'
   )
   select case when unserved.targets = '{}' then 'ok' else 'degraded' end, current_setting('server_version'),
     (select version_num from qgjob.alembic_version) || ', ' || obj_description('qgjob'::regnamespace),
@@ -29,8 +33,7 @@ set search_path = pg_catalog, pg_temp as $$
     where active
       and exists (select from qgjob.job_group where job_group.lane_id = lane.lane_id and head_priority is not null)
       and not exists (
-        select from qgjob.device join qgjob.worker using (worker_id)
-        where device.target = lane.target and labels @> selector and quarantined_at is null
-          and qgjob.serves(device.org_ids, lane.org_id) and qgjob.worker_status(worker) = 'live')
+        select from kind
+        where kind.target = lane.target and labels @> selector and qgjob.serves(kind.org_ids, lane.org_id))
   ) as unserved
 $$;

@@ -8,6 +8,10 @@ declare
   v_dead bigint[];
 begin
   perform qgjob.require_webhook(p_webhook_id, p_org_id);
+  if exists (select from qgjob.webhook where webhook_id = p_webhook_id and not enabled) then
+    raise exception using errcode = 'QJ409', constraint = 'webhook_is_enabled',
+      message = format('Webhook %s is disabled: nothing would be sent.', p_webhook_id), hint = 'Enable it first.';
+  end if;
   v_dead := array(select delivery_id from qgjob.webhook_delivery
     where webhook_id = p_webhook_id and status = 'dead' and event <> 'webhook.test'
       and (p_delivery_id is null or delivery_id = p_delivery_id)
@@ -15,7 +19,7 @@ begin
   if v_dead = '{}' and p_delivery_id is not null then
     raise exception using errcode = 'QJ409', constraint = 'only_the_dead_are_redriven',
       message = format('Delivery %s of webhook %s is not dead.', p_delivery_id, p_webhook_id),
-      hint = 'What is pending is tried by itself; what was delivered is not sent again.';
+      hint = 'What is pending is tried by itself; what was delivered is not sent again, and neither is a test.';
   end if;
   perform pgmq.delete('dead_letters', array(select dead_letter_id from qgjob.webhook_delivery
     where delivery_id = any (v_dead) and dead_letter_id is not null));

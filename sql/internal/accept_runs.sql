@@ -11,6 +11,7 @@ create or replace function qgjob.accept_runs(
 ) returns setof qgjob.submitted language plpgsql volatile
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set lock_timeout = '10s' as $$
 declare
+  c_most_groups constant integer := 200;  -- each has a lane and a head of its own, which cost more than jobs
   v_now timestamptz := qgjob.now();
   v_all qgjob.run_request[];
   v_runs qgjob.run_request[];
@@ -47,14 +48,20 @@ begin
         test_path, target, selector, reset, priority, retries, timeout_s, dedupe, ordinal)
       join unnest(v_all) as run on run.number = case when p_each then request.ordinal else 1 end
     ) as wanted
-    where not exists (
-      select from qgjob.job_group
+    where (
+      select group_id from qgjob.job_group
       where job_group.org_id = wanted.org_id and job_group.app_version_id = wanted.app_version_id
         and job_group.target = wanted.target and job_group.selector = wanted.selector
-        and job_group.reset = wanted.reset and job_group.grouped_by = wanted.grouped_by)
+        and job_group.reset = wanted.reset and job_group.grouped_by = wanted.grouped_by) is null
     group by wanted.org_id, wanted.app_version_id, wanted.grouped_by
     order by wanted.org_id, wanted.app_version_id, wanted.grouped_by
   loop
+    if cardinality(v_missing.requests) > c_most_groups then
+      raise exception using errcode = 'QJ422', constraint = 'run_has_few_groups', column = 'jobs',
+        message = format('The jobs of a run need at most %s different installations: combinations of target, selector '
+          'and reset. These need %s.', c_most_groups, cardinality(v_missing.requests)),
+        hint = 'Submit them as several runs.';
+    end if;
     perform qgjob.make_groups(v_missing.org_id, v_missing.app_version_id, v_missing.requests, v_missing.grouped_by);
   end loop;
 
@@ -199,7 +206,9 @@ begin
   from (
     select number, run_id, count(*)::integer as total, count(*) filter (where deduplicated)::integer as deduplicated,
       false as replayed, array_agg(job_id order by job_id) as job_ids
-    from unnest(v_runs) join qgjob.run_job using (run_id)
+    from unnest(v_runs) as run, lateral (  -- run by run: joined, all of run_job may look cheap while it is empty
+      select job_id, deduplicated from qgjob.run_job where run_job.run_id = run.run_id offset 0
+    ) as waited_for
     group by number, run_id
     union all
     select number, (answer).run_id, (answer).total, (answer).deduplicated, (answer).replayed, (answer).job_ids

@@ -27,7 +27,7 @@ begin
       v_run := qgjob.submit_schedule(
         v_schedule, format('schedule %s at %s', p_schedule_id, to_char(p_due_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')));
     exception when others then
-      -- Locks, resources and shutdowns pass: it is still due, and somebody calls again.
+      -- Locks, resources and shutdowns pass: it is still due, and whoever called postpones it.
       if sqlstate like any (array['40%', '53%', '55%', '57%']) then
         raise;
       end if;
