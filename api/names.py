@@ -2,7 +2,7 @@
 system gives up, long after everybody has stopped waiting. So it counts as its holder's until then."""
 
 import asyncio
-import socket
+import ipaddress
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,8 +19,8 @@ class Names:
 
     async def look_up(self, holder: Hashable, host: str, port: int) -> list[str]:
         """The addresses. Raises OSError, or UnicodeError for what cannot be a name."""
-        if written := addresses_written(host, port):
-            return written
+        if is_address(host):
+            return [host]
         await self.rest(holder)
         look_up = asyncio.ensure_future(self._resolve(host, port))
         self._running[holder] = look_up
@@ -42,10 +42,9 @@ class Names:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def addresses_written(host: str, port: int) -> list[str]:
-    """Those that the host is already, however it is written; none where it is a name. Asks no name server."""
+def is_address(host: str) -> bool:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        return []
-    return [str(address[0]) for *_, address in found]
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
