@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import typer
 import uvicorn
 
+import sql
 from api.admin import token_app
 from api.announcements import Announcements
 from api.app import Settings, create_app
@@ -54,13 +55,13 @@ def serve(
         webhook_settings = read_settings()
         issuer = issuer_of_environment()
         logs.configure()
+        sql.prepare_threshold()
     except (UnusableStore, UnusableSetting, logs.UnusableLog, ValueError) as error:
         refuse(str(error))
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
     try:
         asyncio.run(require(url))
-        if asks:
-            asyncio.run(require_role(url))
+        asyncio.run(require_role(url, asks=asks))
     except UnusableDatabase as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(UNAVAILABLE)

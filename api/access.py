@@ -1,17 +1,22 @@
 """Who calls, and what they may: one guard in front of every route.
 
-A token is looked up once in some seconds for a process, which is how long a revoked one may go on working.
+A token is looked up once in some seconds for a process, which is how long a revoked one may go on working. Who waits is
+looked up again before he is answered.
 """
 
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import psycopg
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
+from litestar.params import SkipValidation
 from msgspec import Struct
 
 import sql
@@ -21,6 +26,8 @@ from qgjob.tokens import hashed, is_token
 
 KNOWN_FOR_S = 5.0
 MOST_KNOWN = 10_000
+# What is open to everybody is answered soon, also to who shows a token while there is no database.
+OPEN_S = 2.0
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 # What else a scope opens. `work` is the protocol of workers and nothing else.
@@ -57,6 +64,8 @@ def needs(scope: Scope) -> dict[str, Any]:
     return {"scope": scope}
 
 
+# The dependency of routes that wait: see Access.admit_again.
+Again = NamedDependency[SkipValidation[Callable[[], Awaitable[None]]]]
 OPEN: dict[str, Any] = {"scope": None}  # the `opt` of a route for everybody
 
 
@@ -80,7 +89,7 @@ class Access:
         scope: Scope | None = handler.opt.get("scope", "read" if reads else "admin")
         if is_open(connection, scope):
             try:
-                return await self.caller(header) if header else NOBODY
+                return await sql.within(OPEN_S, self.caller(header)) if header else NOBODY
             except Unauthenticated:
                 return NOBODY
         caller = await self.caller(header)
@@ -123,10 +132,20 @@ class Access:
             self._known.popitem(last=False)
         return caller
 
+    async def admit_again(self, connection: AnyConnection) -> None:
+        """For who has waited, or goes on reading: the token may have been revoked, or expired, meanwhile. Raises as
+        `caller` does."""
+        if self.asks:
+            await self.caller(connection.headers.get("authorization"))
+
     def forget(self, token_id: int) -> None:
         """Revoked through this process: at once here."""
         for key in [key for key, (caller, _) in self._known.items() if caller.token_id == token_id]:
             del self._known[key]
+
+    def again(self, request: Request[Any, Any, Any]) -> Callable[[], Awaitable[None]]:
+        """The dependency `admit_again`."""
+        return partial(self.admit_again, request)
 
     def database(self, request: Request[Any, Any, Any]) -> sql.OnBehalf:
         """The dependency `db` of every route."""

@@ -163,6 +163,7 @@ def create_app(settings: Settings, announcements: Announcements, store: Store, t
         dependencies={
             "db": Provide(access.database, sync_to_thread=False),
             "access": given(access),
+            "admit_again": Provide(access.again, sync_to_thread=False),
             "issuer": given(settings.issuer),
             "store": given(store),
             "upload_limit": given(settings.upload_limit),

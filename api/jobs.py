@@ -9,7 +9,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
 from msgspec import Meta, Struct, field, structs
 
 import sql
-from api.access import needs
+from api.access import Again, needs
 from api.events import LastEventId, stream
 from api.limits import RESULT_BODY
 from api.parameters import LARGEST, AfterSeq, BodyId, Cursor, Db, Id, Key, Limit, Wait
@@ -122,6 +122,7 @@ async def get_job(
     job_id: Id,
     db: Db,
     watched_jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]],
+    admit_again: Again,
     wait: Wait = 0,
     after_seq: AfterSeq = -1,
 ) -> WatchedJob:
@@ -129,6 +130,7 @@ async def get_job(
         return await watched_jobs.look(job_id, db)
     async with watched_jobs.of(job_id, db) as watched:
         await watched_jobs.beyond(watched, after_seq, wait)
+        await admit_again()
         return watched.document
 
 
@@ -141,9 +143,10 @@ async def get_events(
     job_id: Id,
     db: Db,
     watched_jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]],
+    admit_again: Again,
     last_event_id: LastEventId = -1,
 ) -> Response[Any]:
-    return await stream(watched_jobs, job_id, db, "job", last_event_id)
+    return await stream(watched_jobs, job_id, db, "job", last_event_id, admit_again)
 
 
 @put("/{job_id:int}", opt=needs("work"), summary="Report from a worker", request_max_body_size=RESULT_BODY)

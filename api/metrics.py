@@ -1,20 +1,26 @@
-"""/metrics, for Prometheus: what the database counts, asked every few seconds, and what this process sees."""
+"""/metrics, for Prometheus: what the database counts, asked every few seconds, and what this process sees, which is
+told without a database, too."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 from litestar import Response, get
 from litestar.di import NamedDependency
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from psycopg_pool import PoolTimeout
 
 import sql
 from api.access import OPEN
 
+log = logging.getLogger("api")
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 ASKED_AGAIN_S = 5.0
+DATABASE_S = 2.0
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 
 
@@ -45,7 +51,7 @@ class Metrics:
 
     def __init__(self, db: sql.Database) -> None:
         self._db = db
-        self._counted: Counted | None = None
+        self._counted: Counted | None = None  # None: the database does not answer
         self._at = float("-inf")
         self._asking = asyncio.Lock()
         self._registry = CollectorRegistry()
@@ -68,9 +74,15 @@ class Metrics:
         async with self._asking:
             now = asyncio.get_running_loop().time()
             if now - self._at >= ASKED_AGAIN_S:
-                await sql.call(self._db, "sample_pending")
-                self._counted = await sql.one(self._db, Counted, "get_metrics")
-                self._at = now
+                try:
+                    # First, because counting what is pending may take longer.
+                    await sql.within(DATABASE_S, sql.one(self._db, Counted, "get_metrics"))
+                    await sql.call(self._db, "sample_pending")
+                    self._counted = await sql.one(self._db, Counted, "get_metrics")
+                except (psycopg.Error, PoolTimeout) as error:
+                    log.warning("metrics: %s", str(error).strip())
+                    self._counted = None
+                self._at = asyncio.get_running_loop().time()
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -87,6 +99,10 @@ class Metrics:
         yield CounterMetricFamily(
             "qgjob_pool_timeouts", "Requests that got no connection in time.", pool.get("requests_errors", 0)
         )
+        yield GaugeMetricFamily(
+            "qgjob_database_up", "Whether the database answers; without, nothing that it counts is told.",
+            int(self._counted is not None),
+        )  # fmt: skip
         if self._counted is not None:
             yield from database_metrics(self._counted)
 

@@ -20,6 +20,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SWALLOWED = 32 * 1024 * 1024
 SENDS_NOTHING_S = 1
 UNWATCHED = ("/health", "/metrics")  # asked by machines all the time
+# So are these, for as long as a worker has nothing to do; a claim that finds something has a span of the worker's.
+# By path, for a span begins before the route is known.
+UNTRACED = re.compile(r"/workers/\d+/(heartbeat|claims)")
 
 
 class Observed:
@@ -38,7 +41,8 @@ class Observed:
         request_id = given.decode() if REQUEST_ID.fullmatch(given) else token_hex(8)
         parent = tracing.checked(headers.get(b"traceparent", b"").decode("latin-1"))
         watched = scope["path"] not in UNWATCHED
-        span = request_span(self._traces, scope, parent) if self._traces and watched else None
+        traced = watched and not UNTRACED.fullmatch(scope["path"])
+        span = request_span(self._traces, scope, parent) if self._traces and traced else None
         status = 500
         body = Body(receive)
         began = time.perf_counter()

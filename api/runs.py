@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
 
 import sql
-from api.access import Caller, needs
+from api.access import Again, Caller, needs
 from api.events import LastEventId, stream
 from api.junit import junit_xml
 from api.limits import RUN_BODY, RequestLimits
@@ -86,6 +86,7 @@ async def get_run(
     db: Db,
     request: Request[Caller, Any, Any],
     watched_runs: NamedDependency[SkipValidation[Watches[Run]]],
+    admit_again: Again,
     wait: Wait = 0,
     after_seq: AfterSeq = -1,
     client_timeout_s: ClientTimeout = None,
@@ -98,6 +99,7 @@ async def get_run(
         return await watched_runs.look(run_id, db)
     async with watched_runs.of(run_id, db) as watched:
         await watched_runs.beyond(watched, after_seq, wait)
+        await admit_again()
         return watched.document
 
 
@@ -107,9 +109,13 @@ async def get_run(
     media_type="text/event-stream",
 )
 async def get_events(
-    run_id: Id, db: Db, watched_runs: NamedDependency[SkipValidation[Watches[Run]]], last_event_id: LastEventId = -1
+    run_id: Id,
+    db: Db,
+    watched_runs: NamedDependency[SkipValidation[Watches[Run]]],
+    admit_again: Again,
+    last_event_id: LastEventId = -1,
 ) -> Response[Any]:
-    return await stream(watched_runs, run_id, db, "run", last_event_id)
+    return await stream(watched_runs, run_id, db, "run", last_event_id, admit_again)
 
 
 @get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")

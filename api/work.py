@@ -13,7 +13,7 @@ from litestar.params import JSONBody, SkipValidation
 from msgspec import Meta, Struct, structs
 
 import sql
-from api.access import needs
+from api.access import Again, needs
 from api.announcements import Announcements
 from api.parameters import BodyId, Db, Id
 from qgjob.models import Beat, DeviceHealth, DeviceRegistered, Heartbeat, OpenSessions, Registered, Target
@@ -174,13 +174,19 @@ async def report_health(worker_id: Id, device_id: Id, data: JSONBody[Finding], d
     summary="The worker is alive; what should it stop?",
 )
 async def heartbeat(
-    worker_id: Id, db: Db, announcements: Hearing, request: AnyRequest, data: JSONBody[Pulse | None] = None
+    worker_id: Id,
+    db: Db,
+    announcements: Hearing,
+    request: AnyRequest,
+    admit_again: Again,
+    data: JSONBody[Pulse | None] = None,
 ) -> Beat:
     pulse = data or Pulse()
     with announcements.of("qgjob_worker", str(worker_id)) as called:
         beat = await look(db, worker_id)
         if pulse.wait and beat.seen == pulse.seen and not announcements.leaving:
             await called_or_gone(called, request, pulse.wait)
+            await admit_again()
             beat = await look(db, worker_id)
     return beat
 
@@ -200,7 +206,12 @@ async def look(db: sql.OnBehalf, worker_id: int) -> Beat:
     summary="Claim a batch for a device; null: nothing to do",
 )
 async def claim(
-    worker_id: Id, data: JSONBody[Claim], db: Db, announcements: Hearing, request: AnyRequest
+    worker_id: Id,
+    data: JSONBody[Claim],
+    db: Db,
+    announcements: Hearing,
+    request: AnyRequest,
+    admit_again: Again,
 ) -> Claimed | None:
     clock = asyncio.get_running_loop().time
     until = clock() + data.wait
@@ -216,6 +227,7 @@ async def claim(
             pause_s = random.uniform(4, 6) if announcements.heard else random.uniform(0.5, 1)  # noqa: S311
             if await called_or_gone(hint, request, min(left_s, pause_s)):
                 return None  # nobody would be there to run it
+            await admit_again()
 
 
 async def claim_now(db: sql.OnBehalf, worker_id: int, data: Claim) -> Claimed | None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+REPEATED_S = 60.0
 PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 VARIABLE = "QGJOB_LOG"
 _about: ContextVar[dict[str, Any]] = ContextVar("about", default={})  # noqa: B039 - replaced, never changed
@@ -35,6 +37,19 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+class Seldom(logging.Filter):
+    """For troubles that last, and are met at every attempt: each is told once in a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now, message = time.monotonic(), record.getMessage()
+        self._told = {text: at for text, at in self._told.items() if now < at + REPEATED_S}
+        return self._told.setdefault(message, now) == now
 
 
 def is_json() -> bool:

@@ -5,23 +5,38 @@ transaction. Each function's rules are told in its file in this folder.
 """
 
 import asyncio
+import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, LiteralString, NamedTuple, TypeVar
 
 import msgspec
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
-from psycopg.errors import QueryCanceled
+from psycopg.errors import InvalidSqlStatementName, QueryCanceled
 from psycopg.rows import BaseRowFactory, RowMaker, tuple_row
 from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb as Json
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-__all__ = ["Database", "Json", "OnBehalf", "call", "listen", "many", "one", "open_pool", "optional"]
+from qgjob import logs
+
+__all__ = [
+    "Database",
+    "Json",
+    "OnBehalf",
+    "call",
+    "listen",
+    "many",
+    "one",
+    "open_pool",
+    "optional",
+    "prepare_threshold",
+    "within",
+]
 
 
 class Connection(AsyncConnection[Any]):
@@ -34,6 +49,7 @@ class Connection(AsyncConnection[Any]):
 
 Database = AsyncConnectionPool[Connection]
 Row = TypeVar("Row", bound=msgspec.Struct)
+Answer = TypeVar("Answer")
 
 
 class OnBehalf(NamedTuple):
@@ -55,6 +71,8 @@ ENTER = b"""select set_config('role', 'qgjob_api', true) as role,
 set_json_dumps(msgspec.json.encode)
 set_json_loads(msgspec.json.decode)
 
+logging.getLogger("psycopg.pool").addFilter(logs.Seldom())
+
 # A query that was sent into a dead network must fail in seconds, not after the kernel's quarter of an hour.
 NETWORK: dict[str, Any] = {
     "connect_timeout": 10,
@@ -64,15 +82,25 @@ NETWORK: dict[str, Any] = {
 }
 # A connection that has worked so recently is not asked whether it still does: asking costs as much as a short call.
 TRUSTED_S = 1.0
+# The pool waits twice as long after each attempt to connect, up to so long; then it begins anew.
+RECONNECT_S = 3.0
+
+
+def prepare_threshold() -> int | None:
+    """After how many calls a statement is prepared; None: never. ValueError says what is wrong with the setting."""
+    said = os.environ.get("QGJOB_PREPARED_STATEMENTS") or "on"
+    if said not in ("on", "off"):
+        raise ValueError(f"QGJOB_PREPARED_STATEMENTS is on or off, not {said!r}")
+    return 5 if said == "on" else None
 
 
 def open_pool(
     url: str, *, size: int, limit_s: float | None = None, longer_s: Mapping[str, float] | None = None
 ) -> Database:
     """A pool that is not open yet: use it as `async with`. Needs a URL that psycopg understands. A call that takes
-    longer than `limit_s` is cancelled, which works through a pooler, too; `longer_s`: by function."""
-    prepare = None if os.environ.get("QGJOB_PREPARED_STATEMENTS", "on") == "off" else 5
-    options = NETWORK | {"autocommit": True, "prepare_threshold": prepare}
+    longer than `limit_s` is cancelled, which works through a pooler, too; `longer_s`: by function. Raises ValueError as
+    prepare_threshold does."""
+    options = NETWORK | {"autocommit": True, "prepare_threshold": prepare_threshold()}
 
     async def check(connection: Connection) -> None:
         """One dead connection says that the others are dead, too: finding that out one by one takes seconds each."""
@@ -97,6 +125,8 @@ def open_pool(
         max_size=size,
         open=False,
         timeout=10,
+        reconnect_timeout=RECONNECT_S,
+        reconnect_failed=AsyncConnectionPool.check,  # grows a pool that has nothing left for who waits already
         check=check,
         configure=configure,
     )
@@ -137,6 +167,17 @@ async def call(db: Database | OnBehalf, function: LiteralString, **args: Any) ->
         pass
 
 
+async def within(seconds: float, call: Coroutine[Any, Any, Answer]) -> Answer:
+    """For who would rather hear soon that there is no database. Raises PoolTimeout, too."""
+    asking = asyncio.create_task(call)
+    await asyncio.wait({asking}, timeout=seconds)
+    if not asking.done():
+        asking.cancel()  # and not waited for: in a dead network, cancelling a statement takes seconds, too
+        asking.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        raise PoolTimeout(f"no answer after {seconds:.2f} sec")
+    return asking.result()
+
+
 @asynccontextmanager
 async def _called(
     db: Database | OnBehalf, rows: BaseRowFactory[Any], statement: bytes, function: str, args: dict[str, Any]
@@ -145,6 +186,7 @@ async def _called(
         db = OnBehalf(db, asked=False)
     async with (
         db.db.connection() as connection,
+        _explained(),
         _limited(connection, function),
         connection.cursor(row_factory=rows) as cursor,
     ):
@@ -156,6 +198,15 @@ async def _called(
         else:
             await cursor.execute(statement, args)
         yield cursor
+
+
+@asynccontextmanager
+async def _explained() -> AsyncGenerator[None]:
+    try:
+        yield
+    except InvalidSqlStatementName as error:
+        hint = "Behind a pooler that cannot carry prepared statements, set QGJOB_PREPARED_STATEMENTS=off."
+        raise InvalidSqlStatementName(f"{str(error).strip()}. {hint}") from error
 
 
 @asynccontextmanager

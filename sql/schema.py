@@ -31,14 +31,19 @@ async def require(url: str) -> None:
         raise UnusableDatabase(f"this database is at revision {at}, needed is {newest}; run: alembic upgrade head")
 
 
+CAN_CALL: LiteralString = """select coalesce(bool_and(has_function_privilege(oid, 'execute')), false)
+  from pg_proc where pronamespace = 'qgjob'::regnamespace and proname = 'cancel_lost_clients'"""
 CAN_ENTER: LiteralString = "select set_config('role', 'qgjob_api', true)"
 
 
-async def require_role(url: str) -> None:
-    """Raises UnusableDatabase unless this login may become qgjob_api, whom row-level security holds for."""
+async def require_role(url: str, *, asks: bool) -> None:
+    """Raises UnusableDatabase unless this login may call the functions of the API and, where callers are asked for
+    tokens, become qgjob_api, whom row-level security holds for."""
     try:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=10) as connection:
-            await connection.execute(CAN_ENTER)
+            row = await (await connection.execute(CAN_CALL)).fetchone()
+            if asks:
+                await connection.execute(CAN_ENTER)
     except psycopg.OperationalError as error:
         raise UnusableDatabase(f"cannot use the database: {str(error).strip()}") from None
     except psycopg.Error as error:
@@ -47,3 +52,8 @@ async def require_role(url: str) -> None:
             f"{error.diag.message_primary}; as a superuser: create role qgjob_api nologin (if it is missing), "
             "alembic upgrade head, grant qgjob_api to that login"
         ) from None
+    if not row or not row[0]:
+        raise UnusableDatabase(
+            "the login of QGJOB_DATABASE_URL may not call the functions of the API; as a superuser: grant qgjob_api to "
+            "that login (and let it inherit its rights)"
+        )

@@ -2,10 +2,13 @@
 acted, refusals by somebody in between, requests that hang, a server that moves."""
 
 import re
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -92,3 +95,57 @@ class FaultyNetwork:
         self.open.set()
         self._http.shutdown()
         self._http.server_close()
+
+
+class Wire:
+    """A TCP connection to a server, PostgreSQL or the API, that a test can cut: nothing gets through until it is
+    mended."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._server = (parts.hostname or "", parts.port or 5432)
+        self._open: set[socket.socket] = set()
+        self._cut = False
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        user = parts.netloc.rpartition("@")[0]
+        address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self.url = parts._replace(netloc=f"{user}@{address}" if user else address).geturl()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+        self._listening.close()
+
+    def cut(self) -> None:
+        self._cut = True
+        for end in list(self._open):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self._cut = False
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self._listening.accept()
+                if self._cut:
+                    here.close()
+                    continue
+                there = socket.create_connection(self._server)
+                self._open |= {here, there}
+                for source, target in ((here, there), (there, here)):
+                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(65_536):
+                target.sendall(piece)
+        self._open -= {source, target}
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)  # or the other thread would not notice
+            end.close()

@@ -183,7 +183,7 @@ def finish_together(engine: Engine, lease: int, *results: dict[str, object]) -> 
 
 
 def claim_four(engine: Engine) -> tuple[int, list[int]]:
-    """A lease and its jobs: a device takes half of what is pending."""
+    """A lease and its jobs, half of what is pending."""
     engine.submit(*(f"{number}.js" for number in range(8)))
     batch = engine.claim(engine.drive(), max_jobs=4)
     return batch.lease, [job["job_id"] for job in batch.jobs]

@@ -270,6 +270,17 @@ def test_the_api_does_not_start_where_it_cannot_become_its_role(engine: Engine) 
     assert "no member of qgjob_api" in started.stderr
 
 
+def test_nor_where_it_may_not_call_its_functions(engine: Engine) -> None:
+    """Also where it asks nobody for a token."""
+    with login(engine, "qgjob_worker", "helper") as url:
+        started = subprocess.run(
+            [sys.executable, "-m", "api", "--port", "0"], cwd=CHECKOUT, capture_output=True, text=True, timeout=60,
+            env=os.environ | {"QGJOB_DATABASE_URL": url}, check=False,
+        )  # fmt: skip
+    assert started.returncode == 5
+    assert "grant qgjob_api to that login" in started.stderr
+
+
 def test_an_owner_that_is_no_superuser_migrates_and_works(
     empty_database: psycopg.Connection[Any], engine: Engine
 ) -> None:

@@ -91,6 +91,18 @@ def test_submit_claim_and_attempts_are_one_trace(services: Services, collector: 
     assert not collector.named("qgjob-api", "GET /health")
 
 
+def test_what_workers_ask_all_the_time_is_in_no_trace(services: Services, collector: Collector) -> None:
+    otel = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    url = services.api(**otel)
+    services.worker("lab", "--server", url)
+    done = services.qgjob("submit", "--org-id=acme", "--app-version-id=v1", "--test=tests/login.spec.js", "--wait")
+    assert done.returncode == 0, done.stderr
+    assert wait_until(lambda: collector.named("qgjob-api", "PUT /jobs/{job_id}") != [], 30)
+    asked = {span.name for of, span in collector.spans if of == "qgjob-api"}
+    assert "POST /workers/{worker_id}/devices" in asked
+    assert not {name for name in asked if "heartbeat" in name or "claims" in name}
+
+
 def test_a_trace_context_is_kept_and_what_is_none_is_not(engine: Engine, services: Services) -> None:
     url = services.api()
     for traceparent in (CALLER, "00-zero", f"00-{'0' * 32}-b7ad6b7169203331-01", f"{CALLER}x"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from callers import asking, token
 from engine import Engine
 from faulty_network import LOST, FaultyNetwork, Request
 from invariants import assert_all
@@ -230,8 +231,8 @@ def test_builds_come_through_the_api(services: Services, network: FaultyNetwork,
     [
         (("--server", "http://lab.example:8080"), 200, 2, "refusing to send QGJOB_TOKEN unencrypted"),
         (("--server", "ftp://lab.example"), 200, 2, "not a server URL"),
-        ((), 401, 5, "Set QGJOB_TOKEN"),
-        ((), 404, 5, "answered 404"),
+        ((), 401, 4, "Set QGJOB_TOKEN"),
+        ((), 404, 4, "answered 404"),
     ],
 )
 def test_what_cannot_work_is_said_at_the_start(
@@ -241,6 +242,40 @@ def test_what_cannot_work_is_said_at_the_start(
     worker = lab_worker(services, network, "lab", *options)
     assert worker.process.wait(60) == code
     assert said in worker.last_lines()
+
+
+def test_what_the_api_refuses_is_no_reason_to_start_again(engine: Engine, services: Services) -> None:
+    url = asking(services)
+    for shown, options, said in (
+        (None, (), "Set QGJOB_TOKEN"),
+        (token(engine, "read", org="acme"), (), "this needs work"),
+        (token(engine, "work", org="acme"), ("--org", "rival"), "rival"),
+    ):
+        worker = services.start(
+            "lab", "worker", "--server", url, "--executor", "simulated", *options, without=("QGJOB_DATABASE_URL",),
+            QGJOB_TOKEN=shown or "",
+        )  # fmt: skip
+        assert worker.process.wait(60) == 4, worker.last_lines()
+        assert said in worker.last_lines()
+
+
+def test_a_trouble_that_lasts_is_told_once_in_a_while(services: Services, network: FaultyNetwork) -> None:
+    worker = lab_worker(services, network, "lab")
+    assert wait_until(lambda: " and drives " in worker.last_lines(), 60)
+    network.fault = lambda _: 401
+    before = len(network.seen)
+    assert wait_until(lambda: len(network.seen) > before + 15, 60)
+    told = [line for line in worker.last_lines(1000).splitlines() if "heartbeat answered 401" in line]
+    assert len(told) == 1, told
+
+
+def test_who_waits_for_a_device_warns(engine: Engine, services: Services) -> None:
+    engine.drive("lab-1", lease_s=600)
+    services.api()
+    worker = services.worker("lab", "--server", services.url)
+    assert wait_until(lambda: "Waiting for it." in worker.last_lines(), 30)
+    (line,) = [line for line in worker.last_lines().splitlines() if "Waiting for it." in line]
+    assert " WARNING " in line
 
 
 def test_neither_a_server_nor_a_database_is_said_too(services: Services) -> None:

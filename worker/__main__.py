@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -22,7 +23,11 @@ from worker.loop import Options, Worker
 from worker.protocol import Refused
 from worker.results import Files
 
-USAGE, UNAVAILABLE = 2, 5
+USAGE, REFUSED, UNAVAILABLE = 2, 4, 5
+# After it was told a second time, and when nobody has answered: names being looked up, connections and traces that are
+# closed must not keep the process. What it has started is ended by then.
+LEAVES_S = 7.0
+CLOSES_S = 2.0
 
 
 def pairs(settings: list[str], flag: str) -> dict[str, str]:
@@ -76,7 +81,8 @@ def work(
 ) -> None:
     """Claim batches of jobs and run them. Needs --server, or QGJOB_DATABASE_URL and, behind a pooler, QGJOB_LISTEN_URL.
 
-    SIGTERM or Ctrl-C: finish the running tests, give back the rest, leave. Once more: give back everything at once.
+    SIGTERM or Ctrl-C: finish the running tests, give back the rest, leave. Once more: give back everything and leave
+    within seconds, whether or not anybody answers.
     """
     url = os.environ.get("QGJOB_DATABASE_URL")
     if not url and not server:
@@ -121,7 +127,7 @@ def work(
         sys.exit(USAGE)
     except (Unusable, Refused) as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(UNAVAILABLE)
+        sys.exit(REFUSED if isinstance(error, Refused) else UNAVAILABLE)  # to be started again helps the second only
 
 
 async def serve(
@@ -134,12 +140,18 @@ async def serve(
     async with connection.opened():
         traces = tracing.start("qgjob-worker")
         worker = Worker(connection.engine, executor, backend, options, files, traces)
+
+        def stop() -> None:
+            if worker.drain():
+                leave_within(LEAVES_S)
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, worker.drain)
+            loop.add_signal_handler(number, stop)
         refused: list[Refused | ConfigError] = []
         try:
-            await worker.run()
+            if not await worker.run():
+                leave_within(CLOSES_S)
         except* (Refused, ConfigError) as group:
             refused = leaves(group)
         finally:
@@ -148,6 +160,12 @@ async def serve(
                 traces.close()
         if refused:
             raise refused[0]
+
+
+def leave_within(seconds: float) -> None:
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def leaves(group: BaseExceptionGroup[Refused | ConfigError]) -> list[Refused | ConfigError]:

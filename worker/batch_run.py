@@ -70,6 +70,11 @@ class BatchRun:
         self._device_lost: str | None = None
         self._preparing: asyncio.Task[Prepared] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a test runs, and not only its verdict is on its way."""
+        return self._current is not None
+
     def lose(self) -> None:
         """The lease is no longer held: nothing may be written under it any more."""
         self._lost = True
@@ -146,6 +151,8 @@ class BatchRun:
             await self._engine.record_session(self.batch.lease, prepared.session_id, prepared.video_url)
 
     async def _prepare_unless_abandoned(self) -> Prepared | None:
+        if self._draining or self._lost:
+            return None
         self._preparing = asyncio.create_task(self._prepare())
         try:
             await asyncio.wait({self._preparing})
@@ -257,15 +264,18 @@ class BatchRun:
     async def _settle_current(self, outcome: object) -> None:
         """The executor has ended while a job was running: say why, unless the job goes back to its group."""
         job = self._current
-        if job is None or self._interruption == "drain":
+        if job is None:
+            return
+        if self._interruption == "drain":
+            self._current = None
             return
         if self._interruption == "timeout":
             await self._ask_device()
         if self._interruption == "cancelled":
             self._spans.end(job.job_id, "cancelled")
+            self._current = None
             await self._engine.cancelled(self.batch.lease, job.job_id, self._log.end())
             del self._left[job.job_id]
-            self._current = None
         elif self._device_lost:
             message = f"The device was lost while this job was running. {self._device_lost}"
             await self._finish(Finished(job.job_id, "failed", 0, "infrastructure", message))

@@ -60,7 +60,10 @@ def by_database(url: str, devices: int) -> Connection:
         store = ObjectStore()
     except UnusableStore as error:
         raise ConfigError(str(error)) from None
-    db = sql.open_pool(url, size=max(2, min(10, devices)))
+    try:
+        db = sql.open_pool(url, size=max(2, min(10, devices)))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
 
     @asynccontextmanager

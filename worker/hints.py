@@ -1,7 +1,6 @@
 """Hints from PostgreSQL that save a worker waiting, over a LISTEN connection of its own. Without them it polls."""
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 
@@ -9,8 +8,7 @@ import psycopg
 
 import sql
 from qgjob.models import Target
-
-log = logging.getLogger("worker")
+from worker.protocol import troubles
 
 
 class Hints:
@@ -41,7 +39,7 @@ class Hints:
                         elif notification.channel == "qgjob_log" and payload.isascii() and payload.isdigit():
                             watch(int(payload))  # anybody may notify
             except psycopg.Error as error:
-                log.warning("not listening, polling instead: %s", str(error).strip())
+                troubles.warning("not listening, polling instead: %s", str(error).strip())
             self._heard = False
             await asyncio.sleep(1)
 

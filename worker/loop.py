@@ -5,7 +5,8 @@ Stateless: kill it anywhere, and when its leases run out its unfinished jobs go 
 
 import asyncio
 import logging
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+from typing import Any
 
 from msgspec import Struct
 
@@ -25,6 +26,9 @@ LONGEST_PAUSE_S = 30
 CLAIM_WAIT_S = 25.0
 BEAT_WAIT_S = 25.0
 PROBE_AGAIN_S = 5.0
+# How long giving back may take after the second signal, and what is said last when nobody has answered before.
+GIVE_BACK_S = 4.0
+LAST_WORD_S = 1.0
 
 
 class Options(Struct, frozen=True):
@@ -73,10 +77,56 @@ class Worker:
         self._drives: dict[str, Drive] = {}
         self._leaving = asyncio.Event()
         self._sick: set[int] = set()
-        self._draining = False
+        self._draining = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._registered = False
+        self._heard_at = 0.0
 
-    async def run(self) -> None:
-        """Until drained, or idle for long enough. Raises Refused when the engine does not want this worker."""
+    async def run(self) -> bool:
+        """Until drained, or idle for long enough. False: it left without waiting any longer for answers; leases run
+        out by themselves. Raises Refused when the engine does not want this worker."""
+        over = asyncio.create_task(self._lose_patience())
+        working = asyncio.create_task(self._work())
+        try:
+            await asyncio.wait({working, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            answered = working.done()
+            await stopped(working)
+            if self._registered:
+                await self._end(over)
+            over.cancel()
+        if answered:
+            working.result()
+        return answered
+
+    async def _end(self, over: asyncio.Task[None]) -> None:
+        ending = asyncio.create_task(self._engine.end())
+        await asyncio.wait({ending, over}, timeout=self._options.lease_s, return_when=asyncio.FIRST_COMPLETED)
+        if over.done():
+            await asyncio.wait({ending}, timeout=LAST_WORD_S)
+        answered = ending.done()
+        await stopped(ending)
+        log.info("%s has left%s", self._options.name, "" if answered else " without an answer: its leases run out")
+        if answered:
+            ending.result()
+
+    async def _lose_patience(self) -> None:
+        """Until it is time to leave whether or not anybody answers: that may never happen."""
+        now = asyncio.get_running_loop().time
+        await self._draining.wait()
+        if not self._registered:
+            return
+        ran_at = now()
+        while not self._at_once.is_set():
+            if any(run.is_running for run in self._runs.values()):
+                ran_at = now()
+            if now() > max(ran_at, self._heard_at) + self._options.lease_s:
+                log.warning("nobody has answered for %s s, and nothing runs: leaving", self._options.lease_s)
+                return
+            await self._wait(self._at_once, 0.2)
+        await asyncio.sleep(GIVE_BACK_S)
+
+    async def _work(self) -> None:
         await self._engine.register_worker(
             self._options.name,
             __version__,
@@ -84,15 +134,8 @@ class Worker:
             self._options.lease_s,
             self._options.org_ids,
         )
-        try:
-            await self._work()
-        finally:
-            with suppress(TimeoutError):  # the engine is gone, too: then the leases run out
-                async with asyncio.timeout(self._options.lease_s):
-                    await self._engine.end()
-            log.info("%s has left", self._options.name)
-
-    async def _work(self) -> None:
+        self._registered = True
+        self._heard_at = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as background:
             tasks = [
                 background.create_task(self._beat()),
@@ -141,15 +184,20 @@ class Worker:
             if run.batch.device == drive.device.name:
                 run.lose_device(f"{drive.device.name} is not connected any more.")
 
-    def drain(self) -> None:
-        """The first time: finish the running tests and leave. The second time: give everything back at once."""
-        at_once, self._draining = self._draining, True
+    def drain(self) -> bool:
+        """The first time: finish the running tests and leave. The second time: give everything back at once, and wait
+        for nobody. Which of the two it was."""
+        at_once = self._draining.is_set()
+        self._draining.set()
+        if at_once:
+            self._at_once.set()
         log.info("giving back everything" if at_once else "draining: finishing what runs")
         for run in self._runs.values():
             run.drain(at_once=at_once)
         self._leaving.set()
         for drive in self._drives.values():
             drive.leave()
+        return at_once
 
     async def _drive(self, drive: Drive, last: Drive | None) -> None:
         if last:
@@ -168,7 +216,7 @@ class Worker:
         """Until it is gone, idle for too long, or the worker drains."""
         loop = asyncio.get_running_loop()
         idle_since, failures, seen_well = loop.time(), 0, False
-        while not self._draining and not drive.gone.is_set():
+        while not self._draining.is_set() and not drive.gone.is_set():
             left_s = CLAIM_WAIT_S
             if self._options.max_idle_s is not None:
                 left_s = min(left_s, idle_since + self._options.max_idle_s - loop.time())
@@ -206,14 +254,14 @@ class Worker:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + 2 * self._options.lease_s
         device, told = drive.device, False
-        while not self._draining and not drive.gone.is_set():
+        while not self._draining.is_set() and not drive.gone.is_set():
             try:
                 return await self._engine.register_device(device.name, device.target, device.labels)
             except Refused as error:
                 if error.rule != "device_has_one_worker" or loop.time() > deadline:
                     raise
                 if not told:
-                    log.info("%s Waiting for it.", error)
+                    log.warning("%s Waiting for it.", error)
                 told = True
                 await self._wait(drive.leaving, 1)
         return None
@@ -249,7 +297,7 @@ class Worker:
             ", install" if batch.install else "",
         )
         self._runs[batch.lease] = run
-        if self._draining:
+        if self._draining.is_set():
             run.drain()
         try:
             return await run.run()
@@ -275,6 +323,7 @@ class Worker:
         while True:
             running = dict(self._runs)
             beat = await self._engine.heartbeat(wait_s)
+            self._heard_at = asyncio.get_running_loop().time()
             for lease, run in running.items():
                 if lease not in beat.leases and lease in self._runs:
                     run.lose()
@@ -288,6 +337,13 @@ class Worker:
                 self._sick = set(beat.sick_devices)
                 for drive in self._drives.values():
                     drive.stirred.set()
-            if beat.draining and not self._draining:
+            if beat.draining and not self._draining.is_set():
                 self.drain()
             wait_s = min(self._options.lease_s / 3, BEAT_WAIT_S)
+
+
+async def stopped(task: asyncio.Task[Any]) -> None:
+    """What it does in order to end may wait for somebody, too, so that one cancellation is not always enough."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.5)

@@ -7,13 +7,15 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol, TypeVar
 
+from qgjob import logs
 from qgjob.models import Heartbeat, Target, Trace
 from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Ledger
 from worker.executors import Finished
 
-log = logging.getLogger("worker")
+troubles = logging.getLogger("worker.engine")
+troubles.addFilter(logs.Seldom())
 Answer = TypeVar("Answer")
 Reason = Literal["done", "drained", "busy", "unprepared", "refused"]
 LONGEST_PAUSE_S = 5.0
@@ -106,7 +108,7 @@ async def until_answered(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
             return await attempt()
         except Passing as failure:
-            log.warning("%s", failure)
+            troubles.warning("%s", failure)
             pause = min(pause * 2, LONGEST_PAUSE_S)
             await asyncio.sleep(failure.retry_after_s + random.uniform(pause / 2, pause))  # noqa: S311
 
