@@ -12,12 +12,12 @@ from psycopg_pool import PoolTimeout
 
 import sql
 from api.notifiers import NotDelivered, Notice, Notifier
-from api.sending import Sender, WebhookSettings
+from api.sending import AT_ONCE, Sender, WebhookSettings
 
 log = logging.getLogger("api")
 
-AT_ONCE = 32
-SLOW_AT_ONCE = 16  # so that receivers which hang, however many, leave half of the room to the others
+SLOW_AT_ONCE = 16  # receivers that hang, however many, leave half of the room to those that are known to be quick
+OF_ONE_ORG = 8  # and those of one organisation, which may all have been quick until now, three quarters to the others
 LOOK_AGAIN_S = 1.0
 LAST_WORDS_S = 5.0
 
@@ -102,7 +102,14 @@ class Deliveries:
             return taken > 0
         slow = SLOW_AT_ONCE - sum(claimed.slow for claimed in self._trying.values())
         claims = await sql.many(
-            self._db, Claimed, "claim_deliveries", limit=room, slow=max(slow, 0), formats=list(self._notifiers)
+            self._db,
+            Claimed,
+            "claim_deliveries",
+            limit=room,
+            slow=max(slow, 0),
+            formats=list(self._notifiers),
+            share=OF_ONE_ORG,
+            orgs=[claimed.org_id for claimed in self._trying.values()],
         )
         for claimed in claims:
             task = asyncio.create_task(self._try(claimed))
@@ -117,7 +124,12 @@ class Deliveries:
             log.error("a delivery could not be finished, and will be claimed again", exc_info=error)
 
     async def _try(self, claimed: Claimed) -> None:
-        outcome = await self._outcome(claimed)
+        await self._finish(claimed, await self._outcome(claimed))
+        # A name that hangs keeps a thread beyond the time limit. So it keeps its place, too: whoever has a place has a
+        # thread, and is never given up while waiting for one.
+        await self._sender.rest()
+
+    async def _finish(self, claimed: Claimed, outcome: Outcome) -> None:
         for pause_s in (0.5, 1.0, 2.0, 4.0, 8.0, None):
             try:
                 await sql.optional(

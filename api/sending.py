@@ -2,27 +2,30 @@
 QGJOB_WEBHOOK_ALLOW; it follows no redirect, is over after a time limit whatever the receiver does, and reads of the
 answer nothing but its head."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import ipaddress
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
 
 import httpx
 from msgspec import Struct
 
+from api.names import Names
 from api.notifiers import NotDelivered
 from qgjob import __version__
-from qgjob.addresses import AddressRefused, PinnedTransport, Resolver, is_public, judged, system_resolver
+from qgjob.addresses import AddressRefused, PinnedTransport, Resolver, is_public, judged
 from qgjob.transport import retry_after_s
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CONNECT_S = 5.0
-LOOKUPS_AT_ONCE = 32
+AT_ONCE = 32  # deliveries, and so threads for their look-ups
+CHECKS_AT_ONCE = 8
+CHECK_S = 3.0
 
 
 class UnusableSetting(Exception):
@@ -65,8 +68,8 @@ class Sender:
 
     def __init__(self, allowed: Sequence[Network], *, resolve: Resolver | None = None) -> None:
         self._allowed = allowed
-        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="webhook-names")
-        self._resolve = resolve or system_resolver(self._threads)
+        self._names = Names(AT_ONCE, resolve)
+        self._names_to_check = Names(CHECKS_AT_ONCE, resolve)  # apart: what somebody tries out delays no delivery
         self._http = httpx.AsyncClient(
             transport=PinnedTransport(self._check, resolve=self._resolve),
             timeout=httpx.Timeout(60.0, connect=CONNECT_S),  # who calls has a limit for everything together
@@ -80,7 +83,15 @@ class Sender:
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._names.close()
+        self._names_to_check.close()
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        return await self._names.look_up(asyncio.current_task(), host, port)
+
+    async def rest(self) -> None:
+        """Until no name that this task has asked for, and may have given up, takes a thread."""
+        await self._names.rest(asyncio.current_task())
 
     async def post(
         self, url: str, message_id: str, at: datetime, secrets: Sequence[str], body: bytes, content_type: str
@@ -111,15 +122,18 @@ class Sender:
             return status
         raise NotDelivered(in_words(status), status_code=status, retry_after_s=retry_after_s(retry_after))
 
-    async def check(self, url: str) -> None:
-        """Raises AddressRefused where nothing would ever be sent. A name that has no address yet may get one."""
+    async def check(self, url: str, org_id: str | None) -> None:
+        """Raises AddressRefused where nothing would ever be sent. A name that has no address yet may get one, and what
+        is not known in time is judged when it is sent. One after the other for an organisation, or names that hang
+        would take the threads of all."""
         try:
             parts = httpx.URL(url)
             if parts.scheme != "https" and not self._allowed:
                 raise AddressRefused(parts.host, "", in_the_clear(parts))
             host = parts.raw_host.decode().strip("[]")
-            found = await self._resolve(host, parts.port or 443)
-        except (OSError, UnicodeError, httpx.InvalidURL):
+            async with asyncio.timeout(CHECK_S):
+                found = await self._names_to_check.look_up(org_id, host, parts.port or 443)
+        except (OSError, UnicodeError, httpx.InvalidURL):  # TimeoutError is an OSError
             return
         for address in found:
             self._check(parts, address)

@@ -1,16 +1,17 @@
 """/webhooks: who is told of what, how that goes, and trying again. Sending is the business of api/deliveries.py."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 from litestar import Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 import sql
 from api.access import needs
 from api.notifiers import Notifier
-from api.parameters import Cursor, Db, Id, Key, Limit
+from api.parameters import Cursor, Db, Id, Key, Limit, QueryId
 from api.problems import Wrong
 from api.sending import Sender
 from qgjob.addresses import AddressRefused
@@ -51,7 +52,7 @@ class WebhookChanges(Struct, forbid_unknown_fields=True):
 class Rotation(Struct, forbid_unknown_fields=True):
     """POST /webhooks/{id}/rotate-secret. For so many hours the old secret signs as well."""
 
-    overlap_h: int = 24
+    overlap_h: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 24
     secret: str | None = None
 
 
@@ -62,7 +63,8 @@ class Receivers:
         self._sender = sender
         self._notifiers = notifiers
 
-    async def check(self, url: str | None, format_name: str | None) -> None:
+    async def check(self, url: str | None, format_name: str | None, org_id: str | None) -> None:
+        """`org_id`: on whose account."""
         notifier = None
         if format_name is not None:
             notifier = self._notifiers.get(format_name)
@@ -84,7 +86,7 @@ class Receivers:
             )
         if scheme in ("http", "https"):
             try:
-                await self._sender.check(url)
+                await self._sender.check(url, org_id)
             except AddressRefused as refused:
                 raise Wrong(
                     "webhook_address_is_allowed",
@@ -104,7 +106,7 @@ async def list_webhooks(db: Db, org_id: FromQuery[str | None] = None) -> list[We
 async def add_webhook(
     data: JSONBody[WebhookAddition], db: Db, receivers: NamedDependency[Receivers], idempotency_key: Key = None
 ) -> WebhookAdded:
-    await receivers.check(data.url, data.format)
+    await receivers.check(data.url, data.format, db.org_id or data.org_id)
     return await sql.one(
         db,
         WebhookAdded,
@@ -123,7 +125,7 @@ async def add_webhook(
 async def update_webhook(
     webhook_id: Id, data: JSONBody[WebhookChanges], db: Db, receivers: NamedDependency[Receivers]
 ) -> Webhook:
-    await receivers.check(data.url, data.format)
+    await receivers.check(data.url, data.format, db.org_id)
     return await sql.one(
         db,
         Webhook,
@@ -166,7 +168,7 @@ async def list_deliveries(
     webhook_id: Id,
     db: Db,
     status: FromQuery[DeliveryStatus | None] = None,
-    delivery_id: FromQuery[int | None] = None,
+    delivery_id: QueryId = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> DeliveryPage:
@@ -185,7 +187,7 @@ async def list_deliveries(
 
 
 @post("/{webhook_id:int}/redrive", status_code=200, summary="Deliver again what is dead, all of it or one")
-async def redrive(webhook_id: Id, db: Db, delivery_id: FromQuery[int | None] = None) -> Redriven:
+async def redrive(webhook_id: Id, db: Db, delivery_id: QueryId = None) -> Redriven:
     return await sql.one(
         db, Redriven, "redrive_deliveries", webhook_id=webhook_id, delivery_id=delivery_id, org_id=db.org_id
     )

@@ -19,8 +19,9 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 # Carries an IPv4 address, in networks of IPv6 only, to whoever has it.
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# Not for the public, or leading through somebody else's tunnel, although Python calls some of them global: compatible
-# and translated IPv4, local NAT64, 6to4 with its relays, Teredo, site-local.
+# Not for the public, or leading through somebody else's tunnel, although Python (some before 3.11.9) calls some of them
+# global: compatible and translated IPv4, local NAT64, 6to4 with its relays, Teredo, site-local, protocol assignments,
+# documentation; and where virtual machines in Azure ask for their own secrets.
 REFUSED = [
     ipaddress.ip_network(network)
     for network in (
@@ -31,6 +32,9 @@ REFUSED = [
         "192.88.99.0/24",
         "2001::/32",
         "fec0::/10",
+        "192.0.0.0/24",
+        "3fff::/20",
+        "168.63.129.16/32",
     )
 ]
 

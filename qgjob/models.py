@@ -518,7 +518,7 @@ class ScheduleAddition(Struct, forbid_unknown_fields=True, omit_defaults=True, k
     enabled: bool = True
 
 
-DeliveryStatus = Literal["pending", "delivered", "dead"]
+DeliveryStatus = Literal["pending", "delivered", "failed", "dead"]
 
 
 class Webhook(Struct):
@@ -579,7 +579,8 @@ class TestSent(Struct):
 
 
 class Delivery(Struct):
-    """One event for one webhook. `message_id` is the webhook-id of every try; `error` is of the last one."""
+    """One event for one webhook. `message_id` is the webhook-id of every try; `error` is of the last one.
+    `failed`: a webhook.test that did not arrive; it is not tried again, and never `dead`."""
 
     delivery_id: int
     webhook_id: int

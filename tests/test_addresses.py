@@ -55,6 +55,8 @@ def receiver() -> Iterator[Receiver]:
         "fe80::1%eth0", "fc00::1", "fd00::1", "fec0::1", "ff02::1", "2001:db8::1", "100::1", "::ffff:127.0.0.1",
         "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1",
         "64:ff9b::10.0.0.1", "64:ff9b:1::1", "2002:7f00:1::1", "2002:808:808::1", "2001::1",
+        "192.0.0.8", "192.0.0.10", "192.0.0.192", "3fff::1", "3fff:fff::1", "168.63.129.16", "::ffff:168.63.129.16",
+        "64:ff9b::192.0.0.192",
     ],
 )  # fmt: skip
 def test_addresses_that_not_everybody_can_reach_are_not_public(address: str) -> None:
@@ -62,7 +64,8 @@ def test_addresses_that_not_everybody_can_reach_are_not_public(address: str) -> 
 
 
 @pytest.mark.parametrize(
-    "address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"]
+    "address",
+    ["1.1.1.1", "93.184.216.34", "192.0.1.1", "168.63.129.17", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"],
 )
 def test_addresses_of_the_internet_are(address: str) -> None:
     assert is_public(address)
@@ -81,7 +84,7 @@ def test_a_name_that_has_changed_its_address_since_it_was_checked_is_judged_agai
     names = Names(["1.1.1.1"], ["127.0.0.1"])
     sender = Sender([], resolve=names)
     url = f"https://rebind.example:{receiver.port}/"
-    asyncio.run(sender.check(url))
+    asyncio.run(sender.check(url, "acme"))
     with pytest.raises(NotDelivered, match="not at a public address"):
         post(sender, url)
     assert receiver.received == []
@@ -98,7 +101,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(receiver: Rec
 def test_plain_http_is_for_allowed_networks_only() -> None:
     sender = Sender(LOOPBACK, resolve=Names(["1.1.1.1"]))
     with pytest.raises(AddressRefused, match="https only"):
-        asyncio.run(sender.check("http://ci.example/"))
+        asyncio.run(sender.check("http://ci.example/", "acme"))
     with pytest.raises(NotDelivered, match="https only"):
         post(sender, "http://ci.example/")
 

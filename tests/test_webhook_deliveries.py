@@ -252,6 +252,22 @@ def test_addresses_that_are_not_public_are_refused_when_added_and_when_sent(
     assert receiver.received == []
 
 
+def test_numbers_that_no_column_holds_are_refused(services: Services, receiver: Receiver) -> None:
+    api = services.api(**LOCAL)
+    webhook = f"{api}/webhooks/{add(api, receiver)['webhook_id']}"
+    assert ask(f"{webhook}/deliveries?delivery_id={2**53 - 1}", method="GET")["deliveries"] == []
+    for path, body, method in (
+        (f"/deliveries?delivery_id={2**63}", None, "GET"),
+        (f"/redrive?delivery_id={2**63}", None, "POST"),
+        ("/rotate-secret", {"overlap_h": 2**31}, "POST"),
+        ("/rotate-secret", {"overlap_h": 169}, "POST"),
+    ):
+        with pytest.raises(HTTPError) as refused:
+            ask(webhook + path, body, method)
+        with refused.value as answer:
+            assert answer.status == 422, path
+
+
 def test_an_allowed_network_opens_nothing_else(engine: Engine, services: Services, receiver: Receiver) -> None:
     services.api(QGJOB_WEBHOOK_ALLOW="127.0.0.2/32, fd00::/8")
     webhook = engine.call("add_webhook", org_id="acme", url=receiver.url).webhook_id
@@ -342,6 +358,31 @@ def test_ten_thousand_events_for_a_receiver_that_hangs_hold_up_neither_the_engin
         assert wait_until(lambda: engine.value(counted) > 10_000, WAIT_S)
         assert services.qgjob("list", "--org-id=acme", "--limit=1").returncode == 0
         hanging.go_on.set()
+
+
+def test_an_organisation_whose_receivers_all_hang_has_a_quarter_of_the_room(
+    engine: Engine, services: Services, receiver: Receiver
+) -> None:
+    """Its webhooks were quick until now, and it enables them again and again."""
+    with Receiver() as hanging:
+        hanging.go_on.clear()
+        api = services.api(**LOCAL)
+        evil = [add(api, hanging, "run.submitted", org_id="evil")["webhook_id"] for _ in range(12)]
+        add(api, receiver, "run.submitted")
+        engine.rows("update qgjob.webhook set slow = false returning 1")
+        for number in range(4):
+            engine.submit(f"{number}.js", org="evil")
+        hanging.wait_for(8)
+        for number in range(20):
+            for webhook in evil[:3]:
+                ask(f"{api}/webhooks/{webhook}", {"enabled": True}, "PATCH")
+            engine.submit(f"{number}.js")
+            receiver.wait_for(number + 1)
+            held = "select count(*) from qgjob.webhook_delivery join qgjob.webhook using (webhook_id) "
+            assert engine.value(held + "where org_id = 'evil' and claimed_at is not null") <= 8
+        hanging.go_on.set()
+    assert engine.value("select max(tries) from qgjob.webhook_delivery join qgjob.webhook using (webhook_id) "
+                        "where org_id = 'acme'") == 1  # fmt: skip
 
 
 def test_chats_are_told_in_their_own_form_and_hostile_names_are_only_names(
@@ -472,6 +513,10 @@ def test_the_shell_adds_changes_lists_and_removes(engine: Engine, services: Serv
     last = receiver.wait_for(2)[1]
     assert (last.verified_by(secret), last.verified_by(rotated)) == (True, True)
     assert "webhook.test" in services.qgjob("webhooks", "deliveries", "1", "--status=delivered", "--limit=1").stdout
+    receiver.answer = lambda *_: (500, {})
+    assert services.qgjob("webhooks", "test", "1").returncode == 3
+    assert services.qgjob("webhooks", "deliveries", "1", "--status=dead").stdout == ""
+    assert "failed" in services.qgjob("webhooks", "deliveries", "1", "--status=failed").stdout
     assert services.qgjob("webhooks", "update", "1").returncode == 2
     assert services.qgjob("webhooks", "update", "1", "--disable", "--rotate").returncode == 2
     assert "disabled" in services.qgjob("webhooks", "update", "1", "--disable", "--description=x").stdout

@@ -1,9 +1,12 @@
 """What the database decides about webhooks: who is told of what, when it is tried again, and when it is given up."""
 
+import json
+import re
 from typing import Any
 
 import pytest
 from engine import Engine, refused
+from guides import API, GUIDES
 from psycopg.types.json import Jsonb
 
 FORMATS = ["json", "slack", "teams"]
@@ -21,10 +24,18 @@ def take(engine: Engine) -> int:
     return taken
 
 
-def claim(engine: Engine, limit: int = 100, slow: int = 100, formats: list[str] = FORMATS) -> list[Any]:
+def claim(
+    engine: Engine,
+    limit: int = 100,
+    slow: int = 100,
+    formats: list[str] = FORMATS,
+    share: int | None = None,
+    orgs: list[str] | None = None,
+) -> list[Any]:
     return engine.rows(
-        "select * from qgjob.claim_deliveries(p_limit => %s, p_slow => %s, p_formats => %s)", limit, slow, formats
-    )
+        "select * from qgjob.claim_deliveries(p_limit => %s, p_slow => %s, p_formats => %s, p_share => %s::integer, "
+        "p_orgs => %s)", limit, slow, formats, share, orgs or [],
+    )  # fmt: skip
 
 
 def finish(engine: Engine, claimed: Any, error: str | None = None, **options: Any) -> Any:
@@ -47,6 +58,11 @@ def queued(engine: Engine, count: int, webhook_id: int) -> None:
         webhook_id,
         count,
     )
+
+
+def shown_quick(engine: Engine) -> None:
+    """As if every webhook had had a quick success."""
+    engine.rows("update qgjob.webhook set slow = false returning 1")
 
 
 def bindings(engine: Engine) -> list[str]:
@@ -133,6 +149,31 @@ def test_a_job_is_told_with_its_test(engine: Engine) -> None:
     )  # fmt: skip
 
 
+def shape(value: Any) -> Any:
+    """The names of the fields; those of labels are the user's."""
+    if isinstance(value, dict):
+        return {name: None if name == "labels" else shape(inner) for name, inner in value.items()}
+    return [shape(inner) for inner in value] if isinstance(value, list) else None
+
+
+def test_the_bodies_that_the_guide_shows_have_the_fields_of_those_that_are_sent(engine: Engine) -> None:
+    add(engine, "run.finished", "job.started")
+    shown_quick(engine)
+    engine.submit("a.js")
+    driver = engine.drive()
+    batch = engine.claim(driver)
+    engine.start(batch.lease, batch.jobs[0]["job_id"])
+    engine.finish(batch.lease, batch.jobs[0]["job_id"], "failed", "test", message="m")
+    engine.release(batch.lease)
+    take(engine)
+    sent = {one.payload["type"]: one.payload for one in claim(engine)}
+    told = [json.loads(body) for body in re.findall(r"```json\n(\{.*?)```", GUIDES[API], re.DOTALL)]
+    shown = {body["type"]: body for body in told if "type" in body}
+    assert shown.keys() == sent.keys()
+    assert {event: shape(body) for event, body in shown.items()} == {event: shape(body) for event, body in sent.items()}
+    assert sent["job.started"]["data"]["job"]["status"] == "failed", "as it is when the message is made"
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -148,6 +189,7 @@ def test_a_job_is_told_with_its_test(engine: Engine) -> None:
 )
 def test_junk_on_the_queue_blocks_nothing(engine: Engine, message: object) -> None:
     add(engine, "#")
+    shown_quick(engine)
     engine.rows("select pgmq.send('webhooks', %s::jsonb)", Jsonb(message))
     engine.submit("a.js")
     assert take(engine) == 2
@@ -223,6 +265,7 @@ def test_a_receiver_may_ask_to_be_left_alone_for_half_a_day_at_most(engine: Engi
 
 def test_410_disables_and_what_waits_is_kept_until_somebody_enables(engine: Engine) -> None:
     webhook = add(engine)
+    shown_quick(engine)
     queued(engine, 5, webhook.webhook_id)
     first, *others = claim(engine)
     assert finish(engine, first, "It answered HTTP 410 Gone.", status_code=410).status == "dead"
@@ -241,6 +284,7 @@ def test_410_disables_and_what_waits_is_kept_until_somebody_enables(engine: Engi
 
 def test_five_days_without_a_success_disable(engine: Engine) -> None:
     webhook = add(engine)
+    shown_quick(engine)
     queued(engine, 2, webhook.webhook_id)
     engine.rows("update qgjob.webhook_delivery set tries = 7 returning 1")
     one, other = claim(engine)
@@ -255,6 +299,7 @@ def test_five_days_without_a_success_disable(engine: Engine) -> None:
 
 def test_what_is_dead_is_redriven_under_its_id_and_leaves_the_dead_letters(engine: Engine) -> None:
     webhook = add(engine)
+    shown_quick(engine)
     queued(engine, 3, webhook.webhook_id)
     engine.rows("update qgjob.webhook_delivery set tries = 7 returning 1")
     died = claim(engine)
@@ -269,12 +314,13 @@ def test_what_is_dead_is_redriven_under_its_id_and_leaves_the_dead_letters(engin
         engine.call("redrive_deliveries", webhook_id=webhook.webhook_id, delivery_id=first)
     assert engine.call("redrive_deliveries", webhook_id=webhook.webhook_id).redriven == 2
     assert letters(engine) == []
-    again = claim(engine) + claim(engine)
+    again = claim(engine)
     assert (again[0].message_id, again[0].try_number) == (died[0].message_id, 1)
 
 
 def test_a_receiver_is_asked_for_four_at_a_time_and_one_that_fails_for_one(engine: Engine) -> None:
     webhook = add(engine)
+    shown_quick(engine)
     queued(engine, 20, webhook.webhook_id)
     four = claim(engine)
     assert len(four) == 4
@@ -289,10 +335,84 @@ def test_a_receiver_is_asked_for_four_at_a_time_and_one_that_fails_for_one(engin
     assert len(claim(engine)) == 1
 
 
+def test_a_new_webhook_is_asked_for_one_at_a_time_until_it_was_quick_once(engine: Engine) -> None:
+    webhook = add(engine)
+    queued(engine, 20, webhook.webhook_id)
+    (first,) = claim(engine)
+    assert (first.slow, claim(engine)) == (True, [])
+    engine.move_clock(3)
+    finish(engine, first)
+    (second,) = claim(engine)
+    finish(engine, second)
+    assert len(claim(engine)) == 4
+
+
+def test_a_success_that_comes_late_shows_nobody_to_be_quick(engine: Engine) -> None:
+    webhook = add(engine)
+    queued(engine, 1, webhook.webhook_id)
+    (first,) = claim(engine)
+    engine.move_clock(61)
+    (again,) = claim(engine)
+    finish(engine, again, "It did not answer in time.")
+    assert finish(engine, first).status == "delivered"
+    assert engine.value("select slow from qgjob.webhook")
+
+
+@pytest.mark.parametrize("change", [{"url": URL + "/other"}, {"enabled": True}])
+def test_who_is_renewed_is_as_new_also_where_what_went_before_comes_back_quickly(
+    engine: Engine, change: dict[str, Any]
+) -> None:
+    webhook_id = add(engine).webhook_id
+    shown_quick(engine)
+    queued(engine, 20, webhook_id)
+    before = claim(engine)
+    engine.call("update_webhook", webhook_id=webhook_id, enabled="enabled" not in change)
+    engine.call("update_webhook", webhook_id=webhook_id, **change)
+    for one in before[1:]:
+        finish(engine, one)
+    assert claim(engine) == [], "one is still on its way"
+    finish(engine, before[0])
+    (after,) = claim(engine)
+    finish(engine, after)
+    assert len(claim(engine)) == 4
+
+
+@pytest.mark.parametrize("change", [{"url": URL}, {"enabled": True}, {"events": ["job.failed"]}, {"description": "x"}])
+def test_a_change_that_changes_no_receiver_leaves_what_is_known_of_it(engine: Engine, change: dict[str, Any]) -> None:
+    slow, quick = add(engine).webhook_id, add(engine).webhook_id
+    shown_quick(engine)
+    queued(engine, 5, slow)
+    finish(engine, claim(engine)[0], "It did not answer in time.")
+    known = "select slow, failing_since from qgjob.webhook order by webhook_id"
+    before = engine.rows(known)
+    assert [row.slow for row in before] == [True, False]
+    for webhook_id in (slow, quick):
+        engine.call("update_webhook", webhook_id=webhook_id, **change)
+    assert engine.rows(known) == before
+
+
+def test_an_organisation_has_its_share_of_the_room_and_no_more(engine: Engine) -> None:
+    evil = [add(engine, org="evil").webhook_id for _ in range(20)]
+    good = [add(engine, org="good").webhook_id for _ in range(2)]
+    for quick in (False, True):
+        if quick:
+            shown_quick(engine)
+        for webhook_id in [*evil, *good]:
+            queued(engine, 5, webhook_id)
+        orgs: list[str] = []
+        for expected in ({"evil": 8, "good": 8 if quick else 2}, {}):
+            told = [one.org_id for one in claim(engine, limit=32, slow=16, share=8, orgs=orgs)]
+            assert {org: told.count(org) for org in told} == expected
+            orgs += told
+        orgs.remove("evil")
+        assert [one.org_id for one in claim(engine, limit=32, slow=16, share=8, orgs=orgs)] == ["evil"]
+        engine.rows("with gone as (delete from qgjob.webhook_delivery returning 1) select count(*) from gone")
+
+
 def test_receivers_that_fail_never_take_the_room_of_the_others(engine: Engine) -> None:
     failing = [add(engine).webhook_id for _ in range(20)]
-    engine.rows("update qgjob.webhook set slow = true returning 1")
     working = add(engine).webhook_id
+    engine.rows("update qgjob.webhook set slow = webhook_id <> %s returning 1", working)
     for webhook_id in [*failing, working]:
         queued(engine, 10, webhook_id)
     claimed = claim(engine, limit=16, slow=8)
@@ -304,6 +424,7 @@ def test_receivers_that_fail_never_take_the_room_of_the_others(engine: Engine) -
 
 def test_two_processes_that_claim_at_once_are_told_of_different_deliveries_within_the_limit(engine: Engine) -> None:
     webhook = add(engine)
+    shown_quick(engine)
     queued(engine, 20, webhook.webhook_id)
     with engine.another() as other:
         with engine.connection.transaction():
@@ -335,8 +456,29 @@ def test_a_test_is_tried_once_also_where_the_webhook_is_disabled(engine: Engine)
     assert engine.call("redrive_deliveries", webhook_id=webhook.webhook_id).redriven == 0
 
 
+def test_a_test_that_did_not_arrive_has_failed_and_is_not_among_the_dead(engine: Engine) -> None:
+    webhook_id = add(engine).webhook_id
+    shown_quick(engine)
+    sent = engine.call("test_webhook", webhook_id=webhook_id)
+    queued(engine, 1, webhook_id)
+    engine.rows("update qgjob.webhook_delivery set tries = 7 returning 1")
+    for one in claim(engine):
+        finish(engine, one, "It answered HTTP 500.", status_code=500)
+
+    def listed(status: str | None) -> list[tuple[int, str]]:
+        return engine.rows("select delivery_id, status from qgjob.list_deliveries(%s, p_status => %s)",
+                           webhook_id, status)  # fmt: skip
+
+    assert listed("failed") == [(sent.delivery_id, "failed")]
+    dead = listed("dead")
+    assert ([status for _, status in dead], sorted(listed(None))) == (["dead"], sorted([*listed("failed"), *dead]))
+    assert engine.value("select dead from qgjob.list_webhooks()") == 1
+    assert engine.call("redrive_deliveries", webhook_id=webhook_id).redriven == 1
+
+
 def test_both_secrets_sign_until_the_old_one_has_run_out(engine: Engine) -> None:
     webhook = add(engine)
+    shown_quick(engine)
     rotated = engine.call("rotate_webhook_secret", webhook_id=webhook.webhook_id, overlap_h=1)
     queued(engine, 3, webhook.webhook_id)
     assert claim(engine, limit=1)[0].secrets == [rotated.secret, webhook.secret]
@@ -349,6 +491,7 @@ def test_both_secrets_sign_until_the_old_one_has_run_out(engine: Engine) -> None
 
 def test_a_removed_webhook_leaves_nothing_and_a_delivery_on_its_way_ends_nowhere(engine: Engine) -> None:
     webhook = add(engine)
+    shown_quick(engine)
     queued(engine, 3, webhook.webhook_id)
     engine.rows("update qgjob.webhook_delivery set tries = 7 returning 1")
     one, other, _ = claim(engine)
@@ -363,6 +506,7 @@ def test_a_removed_webhook_leaves_nothing_and_a_delivery_on_its_way_ends_nowhere
 
 def test_old_deliveries_are_forgotten_with_their_letters(engine: Engine) -> None:
     webhook = add(engine)
+    shown_quick(engine)
     queued(engine, 4, webhook.webhook_id)
     one, other, third, _ = claim(engine)
     finish(engine, one)

@@ -81,6 +81,7 @@ class DeliveryStatusName(StrEnum):
 
     pending = "pending"
     delivered = "delivered"
+    failed = "failed"
     dead = "dead"
 
 

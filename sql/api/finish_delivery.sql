@@ -51,7 +51,9 @@ begin
   where delivery_id = p_delivery_id;
 
   update qgjob.webhook set
-    slow = p_error is not null or v_now - v_delivery.claimed_at > c_slow,
+    -- Late, or by what it was before it was renewed: then nothing is known of how quick it is.
+    slow = p_error is not null or coalesce(v_now - v_delivery.claimed_at > c_slow, true)
+      or slow and coalesce(v_delivery.claimed_at <= renewed_at, false),
     failing_since = case when p_error is not null then coalesce(failing_since, v_now) end,
     last_at = v_now, last_status_code = p_status_code, last_error = left(p_error, 300),
     enabled = enabled and v_disable is null, disabled_reason = coalesce(v_disable, disabled_reason)
