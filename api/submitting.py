@@ -63,17 +63,23 @@ class Submitting:
     async def _serve(self, db: sql.OnBehalf, line: Line) -> None:
         while line.waiting:
             line.began_at = asyncio.get_running_loop().time()
-            batch = [line.waiting.popleft() for _ in range(min(len(line.waiting), MOST))]
-            if len(batch) == 1 or not await self._together(db, batch):
-                for waiting in batch:
-                    await self._alone(db, waiting)
+            await self._submit(db, [line.waiting.popleft() for _ in range(min(len(line.waiting), MOST))])
         # Here, where nobody can come in between, and not when the task has ended.
         line.tasks = {task for task in line.tasks if task is not asyncio.current_task()}
         if not line.tasks:
             del self._lines[db]
 
+    async def _submit(self, db: sql.OnBehalf, batch: list[Waiting]) -> None:
+        """In halves where one is refused, so that the others are not submitted one by one for it."""
+        if len(batch) == 1:
+            await self._alone(db, batch[0])
+        elif not await self._together(db, batch):
+            half = len(batch) // 2
+            await self._submit(db, batch[:half])
+            await self._submit(db, batch[half:])
+
     async def _together(self, db: sql.OnBehalf, batch: list[Waiting]) -> bool:
-        """False where one of them is refused: then each is to have its own answer."""
+        """False where one of them is refused."""
         submissions = sql.Json([waiting.arguments for waiting in batch])
         try:
             answers = await sql.many(db, JobSubmitted, "submit_jobs", submissions=submissions)
