@@ -26,7 +26,7 @@ from qgjob.tokens import hashed, is_token
 
 KNOWN_FOR_S = 5.0
 MOST_KNOWN = 10_000
-# What is open to everybody is answered soon, also to who shows a token while there is no database.
+# What is open to everybody is answered soon, also while there is no database: probes do not wait for long.
 OPEN_S = 2.0
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 

@@ -15,12 +15,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from psycopg_pool import PoolTimeout
 
 import sql
-from api.access import OPEN
+from api.access import OPEN, OPEN_S
 
 log = logging.getLogger("api")
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 ASKED_AGAIN_S = 5.0
-DATABASE_S = 2.0
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 
 
@@ -76,7 +75,7 @@ class Metrics:
             if now - self._at >= ASKED_AGAIN_S:
                 try:
                     # First, because counting what is pending may take longer.
-                    await sql.within(DATABASE_S, sql.one(self._db, Counted, "get_metrics"))
+                    await sql.within(OPEN_S, sql.one(self._db, Counted, "get_metrics"))
                     await sql.call(self._db, "sample_pending")
                     self._counted = await sql.one(self._db, Counted, "get_metrics")
                 except (psycopg.Error, PoolTimeout) as error:

@@ -49,7 +49,7 @@ class Submitting:
         self._lines: dict[sql.OnBehalf, Line] = {}
 
     async def submit(self, db: sql.OnBehalf, **arguments: Any) -> JobSubmitted:
-        """Arguments as those of submit_job. Raises what a call of that would, and TooMany."""
+        """Arguments as those of a submission in submit_jobs.sql. Raises what a call with this one would; TooMany."""
         self._requests.admit_submission(arguments["org_id"], db)
         loop = asyncio.get_running_loop()
         line = self._lines.setdefault(db, Line())
@@ -71,31 +71,19 @@ class Submitting:
 
     async def _submit(self, db: sql.OnBehalf, batch: list[Waiting]) -> None:
         """In halves where one is refused, so that the others are not submitted one by one for it."""
-        if len(batch) == 1:
-            await self._alone(db, batch[0])
-        elif not await self._together(db, batch):
-            half = len(batch) // 2
-            await self._submit(db, batch[:half])
-            await self._submit(db, batch[half:])
-
-    async def _together(self, db: sql.OnBehalf, batch: list[Waiting]) -> bool:
-        """False where one of them is refused."""
         submissions = sql.Json([waiting.arguments for waiting in batch])
         try:
             answers = await sql.many(db, JobSubmitted, "submit_jobs", submissions=submissions)
         except Exception as error:  # noqa: BLE001 - they must not wait forever, whatever it is
-            if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.OperationalError):
-                return False
-            for waiting in batch:  # one by one they would all wait for what is not available
-                waiting.fail(error)
+            refused = isinstance(error, psycopg.Error) and not isinstance(error, psycopg.OperationalError)
+            if not refused or len(batch) == 1:  # one by one they would all wait for what is not available
+                for waiting in batch:
+                    waiting.fail(error)
+                return
         else:
             for waiting, answer in zip(batch, answers, strict=True):
                 waiting.succeed(answer)
-        return True
-
-    async def _alone(self, db: sql.OnBehalf, waiting: Waiting) -> None:
-        arguments = waiting.arguments | {name: sql.Json(waiting.arguments[name]) for name in ("job", "labels")}
-        try:
-            waiting.succeed(await sql.one(db, JobSubmitted, "submit_job", **arguments))
-        except Exception as error:  # noqa: BLE001 - handled as if it had been raised where they wait
-            waiting.fail(error)
+            return
+        half = len(batch) // 2
+        await self._submit(db, batch[:half])
+        await self._submit(db, batch[half:])

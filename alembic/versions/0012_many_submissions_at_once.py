@@ -23,7 +23,7 @@ def upgrade() -> None:
           number bigint, run_id bigint, org_id text, app_version_id text, labels jsonb, grouped_by jsonb,
           idempotency_key text, request_hash bytea, traceparent text
         );
-        alter type qgjob.wanted_job add attribute run_ids bigint[];
+        alter type qgjob.wanted_job add attribute org_id text, add attribute run_ids bigint[];
 
         -- The furthest lane of an organisation is asked for whenever another of its lanes becomes active.
         create index passes_of_org on qgjob.lane (org_id, pass);

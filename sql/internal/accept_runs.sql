@@ -76,10 +76,7 @@ begin
     returning run_id
   )
   select coalesce(array_agg(run_id), '{}') into v_new from created;
-  v_runs := v_all;
-  if cardinality(v_new) < cardinality(v_all) then
-    v_runs := array(select run from unnest(v_all) as run where run_id = any (v_new));
-  end if;
+  v_runs := array(select run from unnest(v_all) as run where run_id = any (v_new));
 
   -- One row per job to wait for; ids in the order of submission, which is also the order of age.
   v_wanted := array(
@@ -88,10 +85,10 @@ begin
       from (select distinct org_id from unnest(v_runs)) as orgs, (select distinct target from unnest(p_requests)) as targets
     )
     select (nextval('qgjob.job_job_id_seq'), group_id, test_path, priority, retries, timeout_s,
-      dedupe, predicted_s, failed_before, case when cardinality(run_ids) = 1 then run_ids
+      dedupe, predicted_s, failed_before, org_id, case when cardinality(run_ids) = 1 then run_ids
         else array(select distinct run_id from unnest(run_ids) as run_id order by run_id) end)::qgjob.wanted_job
     from (
-      select job_group.group_id, request.test_path, request.dedupe, max(request.priority) as priority,
+      select job_group.group_id, job_group.org_id, request.test_path, request.dedupe, max(request.priority) as priority,
         max(request.retries) as retries, max(request.timeout_s) as timeout_s,
         coalesce(max(known.mean_s), (
           select test_s from usual where usual.org_id = job_group.org_id and usual.target = job_group.target
@@ -115,8 +112,7 @@ begin
     where max_pending_jobs is not null and org_id in (select run.org_id from unnest(v_runs) as run)
   loop
     perform qgjob.check_quota(v_limited.org_id, v_limited.most, array(
-      select wanted from unnest(v_wanted) as wanted join qgjob.job_group using (group_id)
-      where job_group.org_id = v_limited.org_id));
+      select wanted from unnest(v_wanted) as wanted where wanted.org_id = v_limited.org_id));
   end loop;
 
   loop
@@ -129,10 +125,7 @@ begin
         overriding system value
         select job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s, failed_before,
           v_now
-        from (
-          select wanted.*, run.org_id from unnest(v_wanted) as wanted join unnest(v_runs) as run
-            on run.run_id = wanted.run_ids[1]
-        ) as wanted
+        from unnest(v_wanted)
         order by group_id, test_path
         on conflict (group_id, test_path) where dedupe and finished_at is null and cancel_requested_at is null
         do nothing
@@ -190,13 +183,11 @@ begin
   where exists (select from pgmq.topic_bindings);  -- asked once here, not once for every run
   perform qgjob.wake_devices(array(select distinct target from unnest(p_requests)));
   for v_limited in
-    select run.org_id, max_pending_jobs as most, count(*)::integer as jobs
-    from unnest(v_wanted) as wanted
-    join unnest(v_runs) as run on run.run_id = wanted.run_ids[1]
-    join qgjob.org using (org_id)
+    select org_id, max_pending_jobs as most, count(*)::integer as jobs
+    from unnest(v_wanted) as wanted join qgjob.org using (org_id)
     where max_pending_jobs is not null and wanted.job_id in (select unnest(v_created))
-    group by run.org_id, max_pending_jobs
-    order by run.org_id
+    group by org_id, max_pending_jobs
+    order by org_id
   loop
     perform qgjob.count_submitted(v_limited.org_id, v_limited.most, v_limited.jobs);
   end loop;
