@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,8 +123,9 @@ def test_a_build_may_be_assumed_to_be_installed(lab: Lab, device: FakeDevice) ->
     assert device.events == []
 
 
-def test_the_package_name_is_read_from_the_apk(lab: Lab, device: FakeDevice) -> None:
-    artifact = Artifact(str(REAL_APK), hashlib.sha256(REAL_APK.read_bytes()).hexdigest())
+def test_the_package_name_is_read_from_the_apk(lab: Lab, device: FakeDevice, tmp_path: Path) -> None:
+    apk = Path(shutil.copy(REAL_APK, tmp_path))
+    artifact = Artifact(apk.as_uri(), hashlib.sha256(apk.read_bytes()).hexdigest())
     assert using((devices := backend(lab)), lambda: devices.app_id(on(device, artifact))) == APP
 
 
