@@ -168,7 +168,7 @@ def create_app(settings: Settings, announcements: Announcements, store: Store, t
             "store": given(store),
             "upload_limit": given(settings.upload_limit),
             "requests": given(requests),
-            "submitting": given(submitting),
+            "submit": Provide(submitting.on_behalf, sync_to_thread=False),
             "metrics": given(seen),
             "announcements": given(announcements),
             "receivers": given(webhooks.Receivers(sender, installed)),

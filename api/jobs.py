@@ -14,7 +14,7 @@ from api.events import LastEventId, stream
 from api.limits import RESULT_BODY
 from api.parameters import LARGEST, AfterSeq, BodyId, Cursor, Db, Id, Key, Limit, Wait
 from api.problems import Wrong
-from api.submitting import Submitting
+from api.submitting import Submit
 from api.watches import Watches
 from qgjob import logs, tracing
 from qgjob.models import (
@@ -72,12 +72,9 @@ class Report(Struct, forbid_unknown_fields=True):
 
 
 @post("/", opt=needs("submit"), summary="Submit one job")
-async def submit_job(
-    data: JSONBody[SingleSubmission], db: Db, submitting: NamedDependency[Submitting], idempotency_key: Key = None
-) -> JobSubmitted:
+async def submit_job(data: JSONBody[SingleSubmission], submit: Submit, idempotency_key: Key = None) -> JobSubmitted:
     job = {name: value for name, value in structs.asdict(data).items() if name not in OF_THE_RUN and value is not None}
-    submitted = await submitting.submit(
-        db,
+    submitted = await submit(
         org_id=data.org_id,
         app_version_id=data.app_version_id,
         job=job,

@@ -6,18 +6,27 @@ and one job as little as before.
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import psycopg
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from msgspec import Struct, field
 
 import sql
 from api.limits import RequestLimits
+from api.parameters import Db
 from qgjob.models import JobSubmitted
 
 MOST = 100  # in one transaction
 SLOW_S = 0.1  # one that takes longer waits for somebody, and those who come next go past it
 AT_ONCE = 4  # transactions on behalf of one
+
+
+# Submitting.submit on behalf of who asks.
+Submit = NamedDependency[SkipValidation[Callable[..., Awaitable[JobSubmitted]]]]
 
 
 class Waiting(Struct, eq=False):
@@ -47,6 +56,10 @@ class Submitting:
     def __init__(self, requests: RequestLimits) -> None:
         self._requests = requests
         self._lines: dict[sql.OnBehalf, Line] = {}
+
+    def on_behalf(self, db: Db) -> Callable[..., Awaitable[JobSubmitted]]:
+        """The dependency `submit`. Two that do not follow from one another would cost a request two tasks of its own."""
+        return partial(self.submit, db)
 
     async def submit(self, db: sql.OnBehalf, **arguments: Any) -> JobSubmitted:
         """Arguments as those of a submission in submit_jobs.sql. Raises what a call with this one would; TooMany."""

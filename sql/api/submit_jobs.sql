@@ -14,10 +14,8 @@ declare
         org_id text, app_version_id text, labels jsonb, idempotency_key text, traceparent text, job jsonb)
       ) with ordinality
       order by ordinality),
-    array(
-      select request from qgjob.read_jobs(
-        (select jsonb_agg(value -> 'job' order by ordinality) from jsonb_array_elements(p_submissions) with ordinality), '{}'
-      ) as request),
+    qgjob.read_jobs(
+      (select jsonb_agg(value -> 'job' order by ordinality) from jsonb_array_elements(p_submissions) with ordinality), '{}'),
     true) as run);
 begin
   return query

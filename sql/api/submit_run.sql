@@ -13,6 +13,6 @@ begin
     array[(1, null, p_org_id, p_app_version_id, p_labels, null, p_idempotency_key,
       qgjob.submission_hash(p_idempotency_key, p_app_version_id, p_jobs, p_defaults, p_labels),
       p_traceparent)::qgjob.run_request],
-    array(select request from qgjob.read_jobs(p_jobs, p_defaults) as request), false);
+    qgjob.read_jobs(p_jobs, p_defaults), false);
   return v_run;
 end $$;

@@ -183,13 +183,13 @@ begin
   where exists (select from pgmq.topic_bindings);  -- asked once here, not once for every run
   perform qgjob.wake_devices(array(select distinct target from unnest(p_requests)));
   for v_limited in
-    select org_id, max_pending_jobs as most, count(*)::integer as jobs
-    from unnest(v_wanted) as wanted join qgjob.org using (org_id)
-    where max_pending_jobs is not null and wanted.job_id in (select unnest(v_created))
-    group by org_id, max_pending_jobs
+    select org_id, max_pending_jobs as most from qgjob.org
+    where max_pending_jobs is not null and org_id in (select run.org_id from unnest(v_runs) as run)
     order by org_id
   loop
-    perform qgjob.count_submitted(v_limited.org_id, v_limited.most, v_limited.jobs);
+    perform qgjob.count_submitted(v_limited.org_id, v_limited.most, (
+      select count(*)::integer from unnest(v_wanted) as wanted
+      where wanted.org_id = v_limited.org_id and wanted.job_id in (select unnest(v_created))));
   end loop;
 
   return query

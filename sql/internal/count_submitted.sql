@@ -6,6 +6,9 @@ returns void language plpgsql volatile as $$
 declare
   v_pending integer;
 begin
+  if p_new = 0 then
+    return;
+  end if;
   insert into qgjob.pending_count as counted (org_id, at_most) values (p_org_id, p_most + 1)  -- unknown as yet
   on conflict (org_id) do update set at_most = counted.at_most + p_new
   returning at_most into v_pending;

@@ -5,25 +5,30 @@ create or replace function qgjob.raise_heads(p_job_ids bigint[]) returns void la
 declare
   v_now timestamptz := qgjob.now();
   v_groups bigint[];
+  v_priorities smallint[];
+  v_ats timestamptz[];
+  v_works_s real[];
 begin
   -- Materialized, or a database without statistics walks through the index of all pending jobs instead of these.
-  with job as materialized (select group_id, status from qgjob.job where job_id = any (p_job_ids))
-  select coalesce(array_agg(distinct group_id), '{}') into v_groups from job where status = 'pending';
-  if v_groups = '{}' then
-    return;
-  end if;
-  perform qgjob.activate_lanes(array(select lane_id from qgjob.job_group where group_id = any (v_groups)));
-  perform from qgjob.job_group where group_id = any (v_groups) order by group_id for key share;
-
   with job as materialized (
     select group_id, status, priority, created_at, predicted_s from qgjob.job where job_id = any (p_job_ids)
   ), head as (
     select group_id, max(priority) as priority, min(created_at) as at, sum(predicted_s) as work_s
     from job where status = 'pending'
     group by group_id
-  ), lower as (
-    select job_group.group_id, head.priority, head.at, head.work_s
-    from qgjob.job_group join head using (group_id)
+  )
+  select array_agg(group_id), array_agg(priority), array_agg(at), array_agg(work_s)
+  into v_groups, v_priorities, v_ats, v_works_s from head;
+  if v_groups is null then
+    return;
+  end if;
+  perform qgjob.activate_lanes(array(select lane_id from qgjob.job_group where group_id = any (v_groups)));
+  perform from qgjob.job_group where group_id = any (v_groups) order by group_id for key share;
+
+  with lower as (
+    select head.*
+    from qgjob.job_group join unnest(v_groups, v_priorities, v_ats, v_works_s) as head (group_id, priority, at, work_s)
+      using (group_id)
     where job_group.head_priority is null or job_group.head_priority < head.priority or job_group.head_at > head.at
     order by job_group.group_id
     for no key update of job_group
