@@ -58,7 +58,7 @@ class Submitting:
         self._lines: dict[sql.OnBehalf, Line] = {}
 
     def on_behalf(self, db: Db) -> Callable[..., Awaitable[JobSubmitted]]:
-        """The dependency `submit`. Two that do not follow from one another would cost a request two tasks of its own."""
+        """The dependency `submit`: two that do not follow from one another would cost each request two tasks."""
         return partial(self.submit, db)
 
     async def submit(self, db: sql.OnBehalf, **arguments: Any) -> JobSubmitted:
