@@ -35,6 +35,19 @@ def test_a_retry_with_a_key_happens_once(engine: Engine) -> None:
     assert (again.job_id, again.run_id) == (first.job_id, first.run_id)
 
 
+def test_a_run_is_retried_once_with_a_key_though_more_of_it_fails_meanwhile(engine: Engine) -> None:
+    first = engine.submit("a.js", "b.js")
+    lease = engine.claim(engine.drive()).lease
+    engine.run_job(lease, first.job_ids[0], "failed", "test")
+    second = engine.call("retry_run", run_id=first.run_id, idempotency_key="k")
+    assert (second.total, second.replayed) == (1, False)
+    engine.run_job(lease, first.job_ids[1], "failed", "test")
+    again = engine.call("retry_run", run_id=first.run_id, idempotency_key="k")
+    assert (again.run_id, again.job_ids, again.replayed) == (second.run_id, second.job_ids, True)
+    with refused("idempotency_key_is_used_once"):
+        engine.call("retry_run", run_id=first.run_id, only="all", idempotency_key="k")
+
+
 def test_a_retry_joins_what_is_waited_for(engine: Engine) -> None:
     (job_id,) = engine.submit("a.js").job_ids
     engine.call("cancel_job", job_id=job_id)

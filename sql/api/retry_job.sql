@@ -12,6 +12,7 @@ begin
     raise exception using errcode = 'QJ409', constraint = 'only_an_ended_job_is_retried',
       message = format('Job %s is still %s.', p_job_id, v_job.status);
   end if;
-  v_run := qgjob.submit_again(v_job.org_id, v_job.app_version_id, array[p_job_id], '{}', p_idempotency_key);
+  v_run := qgjob.submit_again(v_job.org_id, v_job.app_version_id, array[p_job_id], '{}',
+    jsonb_build_object('retry_of_job', p_job_id), p_idempotency_key);
   return query select * from qgjob.as_job(v_run);
 end $$;

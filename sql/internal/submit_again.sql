@@ -1,17 +1,21 @@
 -- A new run of jobs like these, each naming the one it repeats.
+--   p_what   what was asked for, by which a repeated idempotency key is known: the jobs may be others by then
+drop function if exists qgjob.submit_again(text, text, bigint[], jsonb, text);
 create or replace function qgjob.submit_again(
-  p_org_id text, p_app_version_id text, p_job_ids bigint[], p_labels jsonb, p_idempotency_key text
+  p_org_id text, p_app_version_id text, p_job_ids bigint[], p_labels jsonb, p_what jsonb, p_idempotency_key text
 ) returns qgjob.submitted language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
   v_submitted qgjob.submitted;
 begin
-  v_submitted := qgjob.submit_run(p_org_id, p_app_version_id, (
-    select jsonb_agg(jsonb_build_object('test_path', test_path, 'target', target, 'selector', selector, 'reset', reset,
-      'priority', qgjob.priority_word(priority), 'retries', retries, 'timeout_s', timeout_s, 'dedupe', dedupe)
-      order by job_id)
-    from qgjob.job join qgjob.job_group using (group_id) where job_id = any (p_job_ids)
-  ), '{}', p_labels, p_idempotency_key);
+  select * into v_submitted from qgjob.accept_runs(
+    array[(1, null, p_org_id, p_app_version_id, p_labels, null, p_idempotency_key,
+      qgjob.submission_hash(p_idempotency_key, p_app_version_id, p_what, '{}', p_labels), null)::qgjob.run_request],
+    array(
+      select (test_path, target, selector, reset, priority, retries, timeout_s, dedupe)::qgjob.job_request
+      from qgjob.job join qgjob.job_group using (group_id) where job_id = any (p_job_ids)
+      order by job_id),
+    false);
 
   if not v_submitted.replayed then
     update qgjob.job set retry_of = earlier.job_id
