@@ -1,6 +1,6 @@
-"""What submissions no longer need. A job's path is checked where it is submitted (read_jobs), which is the only way in, and
-not by the table once more: the second time was a tenth of what a large submission costs. A run that repeats another says
-so by its jobs."""
+"""What submissions no longer need. A job's path is checked where it is submitted (read_jobs), which is the only way in,
+and not by the table once more: the second time was a tenth of what a large submission costs. A run that repeats another
+says so by its jobs."""
 
 from alembic import op
 
