@@ -4,7 +4,6 @@ An announcement is a hint. After a lost connection everything may have changed, 
 """
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ from typing import Literal
 import psycopg
 
 import sql
+from qgjob import logs
 
-log = logging.getLogger("api")
+troubles = logs.seldom("api.background")
 Channel = Literal["qgjob_run", "qgjob_work", "qgjob_worker"]
 
 
@@ -72,7 +72,7 @@ class Announcements:
                     async for notification in connection.notifies():
                         self._hear(notification.channel, notification.payload)
             except psycopg.Error as error:
-                log.warning("not listening, waiting requests poll: %s", str(error).strip())
+                troubles.warning("not listening, waiting requests poll: %s", str(error).strip())
             self.heard = False
             await asyncio.sleep(1)
 

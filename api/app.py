@@ -46,12 +46,13 @@ from api.sending import Sender, WebhookSettings
 from api.submitting import Submitting
 from api.upload_limit import UploadLimit
 from api.watches import JOBS, RUNS, Watches
-from qgjob import __version__
+from qgjob import __version__, logs
 from qgjob.store import Store
 from qgjob.tracing import Tracing
 from sql import housekeeping
 
 log = logging.getLogger("api")
+troubles = logs.seldom("api.background")
 JSON = "application/json"
 ANSWER_S = 30.0
 # These read or write much at a time.
@@ -71,7 +72,7 @@ async def housekeep(db: sql.Database) -> None:
             # Not in housekeep: workers do that, too, and cannot tell a client that is lost from an API that is.
             more |= (await sql.one(db, CancelledRuns, "cancel_lost_clients")).cancel_lost_clients > 0
         except (psycopg.Error, PoolTimeout) as error:
-            log.warning("housekeeping: %s", str(error).strip())
+            troubles.warning("housekeeping: %s", str(error).strip())
         await asyncio.sleep(0 if more else 1)
 
 

@@ -13,8 +13,10 @@ from psycopg_pool import PoolTimeout
 import sql
 from api.notifiers import NotDelivered, Notice, Notifier
 from api.sending import AT_ONCE, Sender, WebhookSettings
+from qgjob import logs
 
 log = logging.getLogger("api")
+troubles = logs.seldom("api.background")
 
 SLOW_AT_ONCE = 16  # receivers that hang, however many, leave half of the room to those that are known to be quick
 OF_ONE_ORG = 8  # and those of one organisation, which may all have been quick until now, three quarters to the others
@@ -76,7 +78,7 @@ class Deliveries:
                 try:
                     more = await self._step()
                 except (psycopg.Error, PoolTimeout) as error:
-                    log.warning("webhooks: %s", str(error).strip())
+                    troubles.warning("webhooks: %s", str(error).strip())
                     more = False
                 except Exception:  # whatever it is, the others' deliveries must go on
                     log.exception("webhooks")

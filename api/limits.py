@@ -5,7 +5,6 @@ each request, and it is there to stop runaway scripts, not to bill them.
 """
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -16,8 +15,9 @@ from psycopg_pool import PoolTimeout
 
 import sql
 from api.problems import TooMany
+from qgjob import logs
 
-log = logging.getLogger("api")
+troubles = logs.seldom("api.background")
 REFRESH_S = 5
 SMALL_BODY = 1024 * 1024
 RESULT_BODY = 4 * 1024 * 1024
@@ -68,5 +68,5 @@ class RequestLimits:
             try:
                 self.set(await sql.many(db, RequestLimit, "list_request_limits"))
             except (psycopg.Error, PoolTimeout) as error:
-                log.warning("request limits are as they were: %s", str(error).strip())
+                troubles.warning("request limits are as they were: %s", str(error).strip())
             await asyncio.sleep(REFRESH_S)

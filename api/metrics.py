@@ -2,7 +2,6 @@
 told without a database, too."""
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +15,9 @@ from psycopg_pool import PoolTimeout
 
 import sql
 from api.access import OPEN, OPEN_S
+from qgjob import logs
 
-log = logging.getLogger("api")
+troubles = logs.seldom("api.background")
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 ASKED_AGAIN_S = 5.0
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
@@ -79,7 +79,7 @@ class Metrics:
                     await sql.call(self._db, "sample_pending")
                     self._counted = await sql.one(self._db, Counted, "get_metrics")
                 except (psycopg.Error, PoolTimeout) as error:
-                    log.warning("metrics: %s", str(error).strip())
+                    troubles.warning("metrics: %s", str(error).strip())
                     self._counted = None
                 self._at = asyncio.get_running_loop().time()
         return generate_latest(self._registry)

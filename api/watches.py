@@ -6,7 +6,6 @@ and who reads slowly makes nothing pile up.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, LiteralString, NoReturn, TypeVar
@@ -18,9 +17,10 @@ from psycopg_pool import PoolTimeout
 
 import sql
 from api.announcements import Announcements
+from qgjob import logs
 from qgjob.models import Run, WatchedJob
 
-log = logging.getLogger("api")
+troubles = logs.seldom("api.background")
 Document = TypeVar("Document", bound=Run | WatchedJob)
 
 # How long announcements are trusted, and how often to look where there are none: seconds, more where many are watched.
@@ -181,7 +181,7 @@ class Watches(Generic[Document]):
                 watched.not_before = clock() + self._kind.pause_s(watched.document)
                 self._index(snapshot.id, snapshot.run_ids)
         except (psycopg.Error, PoolTimeout) as error:
-            log.warning("cannot look at what is waited for: %s", str(error).strip())
+            troubles.warning("cannot look at what is waited for: %s", str(error).strip())
             self._later.update(dict.fromkeys(ids, clock() + OUTAGE_S))
 
     async def _find(self, key: int, db: sql.OnBehalf) -> Snapshot:

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ class JsonLines(logging.Formatter):
 
 
 class Seldom(logging.Filter):
-    """For troubles that last, and are met at every attempt: each is told once in a minute."""
+    """Each message once in a minute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +51,14 @@ class Seldom(logging.Filter):
         now, message = time.monotonic(), record.getMessage()
         self._told = {text: at for text, at in self._told.items() if now < at + REPEATED_S}
         return self._told.setdefault(message, now) == now
+
+
+@cache
+def seldom(name: str) -> logging.Logger:
+    """For troubles that last, and are met at every attempt: each is told once in a minute."""
+    log = logging.getLogger(name)
+    log.addFilter(Seldom())
+    return log
 
 
 def is_json() -> bool:

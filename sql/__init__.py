@@ -5,7 +5,6 @@ transaction. Each function's rules are told in its file in this folder.
 """
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -71,7 +70,7 @@ ENTER = b"""select set_config('role', 'qgjob_api', true) as role,
 set_json_dumps(msgspec.json.encode)
 set_json_loads(msgspec.json.decode)
 
-logging.getLogger("psycopg.pool").addFilter(logs.Seldom())
+logs.seldom("psycopg.pool")
 
 # A query that was sent into a dead network must fail in seconds, not after the kernel's quarter of an hour.
 NETWORK: dict[str, Any] = {

@@ -1,7 +1,9 @@
 """While PostgreSQL is away the API says so at once, and it is back with PostgreSQL."""
 
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -27,7 +29,9 @@ def health(url: str) -> tuple[int, float]:
     return status, time.monotonic() - since
 
 
-def test_health_and_metrics_answer_without_a_database_and_are_well_soon_after(services: Services, wire: Wire) -> None:
+def test_health_and_metrics_answer_without_a_database_and_are_well_soon_after(
+    services: Services, wire: Wire, tmp_path: Path
+) -> None:
     url = services.api(QGJOB_DATABASE_URL=wire.url)
     assert scraped(url)["qgjob_database_up",] == 1
     wire.cut()
@@ -40,6 +44,9 @@ def test_health_and_metrics_answer_without_a_database_and_are_well_soon_after(se
     samples = scraped(url)
     assert samples["qgjob_http_requests_total", "GET", "/health", "503"] > 0
     assert not [name for name, *_ in samples if name == "qgjob_claims_total"]
+    told = re.findall(r"api\.background: (.*)", (tmp_path / "api.log").read_text())
+    assert told
+    assert len(told) == len(set(told)), "each trouble once in a minute"
     wire.mend()
     since = time.monotonic()
     assert wait_until(lambda: health(url)[0] == 200, 60)

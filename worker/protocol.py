@@ -2,7 +2,6 @@
 is, until it is answered: none ever fails because of an outage."""
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol, TypeVar
@@ -14,8 +13,7 @@ from worker.batch import Batch
 from worker.devices import Ledger
 from worker.executors import Finished
 
-troubles = logging.getLogger("worker.engine")
-troubles.addFilter(logs.Seldom())
+troubles = logs.seldom("worker.engine")
 Answer = TypeVar("Answer")
 Reason = Literal["done", "drained", "busy", "unprepared", "refused"]
 LONGEST_PAUSE_S = 5.0
