@@ -8,7 +8,7 @@ import pytest
 from stand_in import environment, qgjob
 
 COMMANDS = """
-  submit ci status list logs artifacts builds why cancel
+  submit ci status list runs report logs artifacts builds why cancel
   retry schedules orgs groups workers devices stats health webhooks dev demo replay
   login logout whoami token trust
 """.split()  # noqa: SIM905

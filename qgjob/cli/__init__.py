@@ -19,6 +19,7 @@ from qgjob.cli import (
     output,
     replay,
     reporting,
+    runs,
     schedules,
     show,
     submit,
@@ -55,6 +56,8 @@ app.command(epilog=submit.EPILOG)(submit.submit)
 app.command(epilog=show.STATUS_EPILOG)(show.status)
 app.command(epilog=ci.EPILOG, cls=reporting.Reported)(ci.ci)
 app.command("list", epilog=show.LIST_EPILOG)(show.list_jobs)
+app.command(epilog=runs.RUNS_EPILOG)(runs.runs)
+app.command(epilog=runs.REPORT_EPILOG)(runs.report)
 app.command(epilog=logs.EPILOG)(logs.logs)
 app.add_typer(artifacts.artifacts_app, name="artifacts")
 app.command(epilog=show.WHY_EPILOG)(show.why)

@@ -95,6 +95,7 @@ def headline(run: Run) -> str:
     verdict = of_run(run)
     word = {Exit.OK: "passed", Exit.TEST_FAILED: "failed"}.get(verdict)
     word = word or ("was cancelled" if run.cancelled else "has no verdict")
+    word = word if run.status in ENDED else f"is {run.status}"
     parts = [f"Run {run.run_id} {word}", words.count(run.total, "job"), f"{run.completed} passed"]
     if run.flaky:
         parts[-1] += f" ({run.flaky} flaky)"
