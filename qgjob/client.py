@@ -192,6 +192,9 @@ class Client:
     def schedules(self, org_id: str | None) -> list[Schedule]:
         return self._call("GET", "/schedules", list[Schedule], params=of_org(org_id))
 
+    def schedule(self, schedule_id: str | int) -> Schedule:
+        return self._call("GET", f"/schedules/{segment(schedule_id)}", Schedule)
+
     def add_schedule(self, addition: ScheduleAddition) -> Schedule:
         return self._call("POST", "/schedules", Schedule, body=msgspec.json.encode(addition))
 

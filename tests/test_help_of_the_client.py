@@ -38,6 +38,8 @@ def test_the_help_names_every_command() -> None:
         "trust remove",
         "schedules add",
         "schedules list",
+        "schedules show",
+        "schedules set",
         "schedules pause",
         "schedules resume",
         "schedules remove",

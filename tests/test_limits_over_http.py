@@ -63,6 +63,15 @@ def test_organisations_their_quotas_and_schedules_from_http_to_the_shell(engine:
         done = services.qgjob("schedules", *argv.split())
         assert (done.returncode, word in done.stdout) == (0, True), done
     assert "nightly" in services.qgjob("schedules", "list").stdout
+    changed = services.qgjob("schedules", "set", "nightly", "--cron=30 3 * * *", "--app-version-id=v2", "--test=a.js")
+    assert changed.stdout.startswith("Changed schedule")
+    shown = services.qgjob("schedules", "show", "nightly").stdout.splitlines()
+    assert {"when          30 3 * * *", "build         v2", "tests         a.js"} <= set(shown), shown
+    assert services.qgjob("schedules", "set", "nightly", "--app-version-id=newest").returncode == 0
+    now = json.loads(services.qgjob("schedules", "show", "nightly", "--json").stdout)["data"]
+    assert (now["app_version_id"], now["time_zone"], len(now["jobs"])) == (None, "Europe/Berlin", 1)
+    for nothing in ((), ("--target=device",), ("--cron=0 2 * * *", "--at=2027-01-01T06:00")):
+        assert services.qgjob("schedules", "set", "nightly", *nothing).returncode == 2
     assert services.qgjob("schedules", "remove", str(schedule["schedule_id"])).returncode == 0
     assert services.qgjob("schedules", "pause", "nightly").returncode == 2
 

@@ -14,7 +14,7 @@ from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.submit import announce, complete_target, merged
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import Priority, Schedule, ScheduleAddition
+from qgjob.models import JobSubmission, Priority, Schedule, ScheduleAddition
 
 NIGHTLY = "qgjob schedules add nightly --org-id=qualgent --cron='0 2 * * 1-5' --time-zone=Europe/Berlin"
 EPILOG = options.examples(f"{NIGHTLY} \\", "    --test='tests/**/*.spec.js'", "qgjob schedules pause nightly")
@@ -24,11 +24,26 @@ ADD_EPILOG = options.examples(
     "qgjob schedules add release --at=2026-12-01T06:00 --app-version-id=v2.0.0 --tests-from=smoke.txt",
 )
 LIST_EPILOG = options.examples("qgjob schedules list --org-id=qualgent")
+SHOW_EPILOG = options.examples("qgjob schedules show nightly")
+SET_EPILOG = options.examples(
+    "qgjob schedules set nightly --cron='30 3 * * *' --time-zone=UTC",
+    "qgjob schedules set nightly --test='tests/**/*.spec.js' --app-version-id=newest",
+)
 PAUSE_EPILOG = options.examples("qgjob schedules pause nightly", "qgjob schedules pause 3")
 RESUME_EPILOG = options.examples("qgjob schedules resume nightly")
 REMOVE_EPILOG = options.examples("qgjob schedules remove nightly")
 RUN_NOW_EPILOG = options.examples("qgjob schedules run-now nightly")
 
+NEWEST = "newest"
+Cron = Annotated[
+    str | None,
+    typer.Option("--cron", metavar="FIELDS", help="Minute, hour, day of month, month, day of week: '0 2 * * 1-5'."),
+]
+At = Annotated[str | None, typer.Option("--at", metavar="TIME", help="Once, for example 2026-12-01T06:00 or …06:00Z.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="TARGET", autocompletion=complete_target, help="As for submit. Repeats."),
+]
 Which = Annotated[str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.")]
 
 schedules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
@@ -44,13 +59,8 @@ def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in the organisation.")],
     *,
     org_id: options.OrgId = None,
-    cron: Annotated[
-        str | None,
-        typer.Option("--cron", metavar="FIELDS", help="Minute, hour, day of month, month, day of week: '0 2 * * 1-5'."),
-    ] = None,
-    at: Annotated[
-        str | None, typer.Option("--at", metavar="TIME", help="Once, for example 2026-12-01T06:00 or …06:00Z.")
-    ] = None,
+    cron: Cron = None,
+    at: At = None,
     time_zone: Annotated[
         str | None,
         typer.Option("--time-zone", metavar="ZONE", help="For example Europe/Berlin.  [default: UTC; with --at, here]"),
@@ -64,10 +74,7 @@ def add(
     test: options.Test = None,
     tests_from: options.TestsFrom = None,
     manifest: options.Manifest = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option("--target", metavar="TARGET", autocompletion=complete_target, help="As for submit. Repeats."),
-    ] = None,
+    target: Targets = None,
     priority: Annotated[Priority | None, typer.Option("--priority", help="Within the organisation.")] = None,
     retries: Annotated[
         int | None, typer.Option("--retries", min=0, max=10, help="Run a failed test again up to so many times.")
@@ -83,11 +90,8 @@ def add(
     if (cron is None) == (at is None):
         raise Usage("give either --cron or --at")
     project = settings.project()
-    plan = select.read_manifest(manifest) if manifest is not None else Manifest(tests=[])
-    listed = [*(test or []), *(select.read_list(tests_from) if tests_from is not None else [])]
     flags = ManifestDefaults(targets=target or None, priority=priority, retries=retries)
-    tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
-    jobs = select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags)
+    plan, jobs = planned(test, tests_from, manifest, flags, project)
     if not jobs:
         raise Usage("no tests given", hint="give --test, --tests-from or --manifest")
     addition = ScheduleAddition(
@@ -107,7 +111,7 @@ def add(
         msgspec.json.decode(msgspec.json.encode(addition), type=ScheduleAddition)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise Usage(f"cannot schedule this: {error}") from error
-    return show(settings.connect(server_url).add_schedule(addition), "Added", as_json=as_json)
+    return tell(settings.connect(server_url).add_schedule(addition), "Added", as_json=as_json)
 
 
 @schedules_app.command("list", epilog=LIST_EPILOG)
@@ -136,6 +140,65 @@ def list_schedules(
     headings = "SCHEDULE ORG NAME STATUS WHEN ZONE NEXT LAST_RUN LAST_ERROR"
     output.rows(headings, rows, empty="no schedule")
     return Exit.OK
+
+
+@schedules_app.command(epilog=SHOW_EPILOG)
+def show(
+    schedule: Which,
+    *,
+    org_id: options.OrgId = None,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Show one schedule: what it submits, and when."""
+    client = settings.connect(server_url)
+    found = client.schedule(find(client, schedule, org_id))
+    if as_json:
+        output.answer_json("schedule", found)
+    else:
+        output.answer(text(found))
+    return Exit.OK
+
+
+@schedules_app.command("set", epilog=SET_EPILOG)
+def set_schedule(
+    schedule: Which,
+    *,
+    org_id: options.OrgId = None,
+    cron: Cron = None,
+    at: At = None,
+    time_zone: Annotated[str | None, typer.Option("--time-zone", metavar="ZONE", help="Of --cron.")] = None,
+    app_version_id: Annotated[
+        str | None, typer.Option("--app-version-id", metavar=f"BUILD|{NEWEST}", help="The build to test.")
+    ] = None,
+    test: options.Test = None,
+    tests_from: options.TestsFrom = None,
+    manifest: options.Manifest = None,
+    target: Targets = None,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Change when a schedule submits, which build, or which tests: these take the place of all that it had."""
+    if cron is not None and at is not None:
+        raise Usage("give either --cron or --at")
+    flags = ManifestDefaults(targets=target or None)
+    plan, jobs = planned(test, tests_from, manifest, flags, settings.project())
+    if target and not jobs:
+        raise Usage("--target goes with tests", hint="give --test, --tests-from or --manifest, too")
+    build = app_version_id or plan.app_version_id
+    said: dict[str, Any] = {
+        "cron": cron,
+        "at": None if at is None else moment(at, time_zone),
+        "time_zone": time_zone,
+        "app_version_id": build,
+        "jobs": jobs or None,
+    }
+    changes = {name: value for name, value in said.items() if value is not None}
+    if build == NEWEST:
+        changes["app_version_id"] = None
+    if not changes:
+        raise Usage("nothing to change", hint="qgjob schedules set --help names what can be")
+    return change(schedule, org_id, server_url, changes, "Changed", as_json=as_json)
 
 
 @schedules_app.command(epilog=PAUSE_EPILOG)
@@ -202,16 +265,53 @@ def change(
     schedule: str, org_id: str | None, server_url: str | None, changes: dict[str, Any], done: str, *, as_json: bool
 ) -> int:
     client = settings.connect(server_url)
-    return show(client.change_schedule(find(client, schedule, org_id), changes), done, as_json=as_json)
+    return tell(client.change_schedule(find(client, schedule, org_id), changes), done, as_json=as_json)
 
 
-def show(schedule: Schedule, done: str, *, as_json: bool) -> int:
+def tell(schedule: Schedule, done: str, *, as_json: bool) -> int:
     if as_json:
         output.answer_json("schedule", schedule)
         return Exit.OK
     due = f" · next {words.moment(schedule.next_at)}" if schedule.next_at and schedule.status == "active" else ""
     output.answer(f"{done} schedule {schedule.schedule_id} ({schedule.name}){due}")
     return Exit.OK
+
+
+def planned(
+    test: list[str] | None,
+    tests_from: str | None,
+    manifest: str | None,
+    flags: ManifestDefaults,
+    project: settings.Project,
+) -> tuple[Manifest, list[JobSubmission]]:
+    """What these flags say together. Globs are looked up now."""
+    plan = select.read_manifest(manifest) if manifest is not None else Manifest(tests=[])
+    listed = [*(test or []), *(select.read_list(tests_from) if tests_from is not None else [])]
+    tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
+    return plan, select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags)
+
+
+def text(schedule: Schedule) -> str:
+    targets = sorted({words.target(job.target or "emulator", job.selector or {}) for job in schedule.jobs})
+    tests = list(dict.fromkeys(job.test_path for job in schedule.jobs))
+    return output.fields(
+        [
+            ("schedule", str(schedule.schedule_id)),
+            ("name", schedule.name),
+            ("organisation", schedule.org_id),
+            ("status", schedule.status),
+            ("when", schedule.cron or words.moment(schedule.at)),
+            ("time zone", schedule.time_zone if schedule.cron else None),
+            ("next", words.moment(schedule.next_at)),
+            ("last", words.moment(schedule.last_at)),
+            ("last run", str(schedule.last_run_id or "")),
+            ("last error", output.one_line(schedule.last_error or "")),
+            ("build", schedule.app_version_id or NEWEST),
+            ("labels", words.pairs(schedule.labels)),
+            ("targets", ", ".join(targets)),
+            ("tests", f"{tests[0]}, and {len(tests) - 1} more" if len(tests) > 1 else tests[0]),
+        ]
+    )
 
 
 def find(client: Client, schedule: str, org_id: str | None) -> int:

@@ -57,7 +57,7 @@ class Device:
         return seconds
 
     def run(self, batch: Any) -> int:
-        """Report every job of the batch as passed; the number of jobs that this ended. The next claim ends the batch."""
+        """Report every job of the batch as passed, which the next claim ends; the number of jobs that this ended."""
         if batch.install:
             self.connection.execute("select qgjob.record_install(p_lease => %s)", (batch.lease,))
         ids = [job["job_id"] for job in batch.jobs]
