@@ -91,7 +91,7 @@ def add(
 def list_builds(
     *,
     org_id: options.OrgId = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    limit: options.Limit = 50,
     before: Annotated[str | None, typer.Option("--before", metavar="TIME", help="Created before this.")] = None,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,

@@ -26,6 +26,8 @@ TestsFrom = Annotated[
 Manifest = Annotated[
     str | None, typer.Option("--manifest", metavar="FILE", help="A TOML or JSON file of tests; flags win over it.")
 ]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
+Cursor = Annotated[int | None, typer.Option("--cursor", min=1, help="From where a page ended.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids only, and no progress.")]
 Key = Annotated[
     str | None,

@@ -23,8 +23,8 @@ def runs(
     app_version_id: Annotated[
         str | None, typer.Option("--app-version-id", metavar="BUILD", help="Runs of this build.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
-    cursor: Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="From where a page ended.")] = None,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     server_url: options.ServerUrl = None,

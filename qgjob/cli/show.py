@@ -168,8 +168,8 @@ def list_jobs(
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="Created in the last 24h, 7d, …, or since a date.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
-    cursor: Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="From where a page ended.")] = None,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     server_url: options.ServerUrl = None,

@@ -78,8 +78,8 @@ def create(
 def list_tokens(
     *,
     org_id: options.OrgId = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
-    cursor: Annotated[int | None, typer.Option("--cursor", min=1, help="Where the page before ended.")] = None,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:

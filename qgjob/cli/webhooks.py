@@ -216,8 +216,8 @@ def deliveries(
     status: Annotated[
         options.DeliveryStatusName | None, typer.Option("--status", help="Only deliveries of this status.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
-    cursor: Annotated[int | None, typer.Option("--cursor", min=1, help="Continue below this delivery.")] = None,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
