@@ -1,6 +1,7 @@
 """A session a batch: what it is opened with, what a refusal costs, that it always ends, and what is kept of it."""
 
 import asyncio
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,16 @@ from typing import Any
 import pytest
 from browserstack import ALL_IN_USE, USER, BrowserStack, Refusal, Session, hub_error
 from engine import Engine
+from guides import GUIDES, WORKER
 from sessions import Here, app, here, run
 from stand_in import StandIn, problem
 
+from worker.__main__ import settings
 from worker.batch import PrepareError
 from worker.config import ConfigError
 from worker.devices import Options, Recorder
 from worker.devices.browserstack import BrowserStackParallels, api
+from worker.devices.browserstack.settings import settings_of
 from worker.webdriver import WebDriver, WebDriverError
 
 
@@ -334,6 +338,18 @@ def test_wrong_settings_are_said_at_the_start(
     monkeypatch.setenv("BROWSERSTACK_ACCESS_KEY", "k3y")
     with pytest.raises(ConfigError, match=words):
         BrowserStackParallels(Options("w", "browserstack", settings=settings))
+
+
+def test_the_command_of_the_guide_is_understood() -> None:
+    lines = GUIDES[WORKER].replace("\\\n", " ").splitlines()
+    words = shlex.split(next(line for line in lines if "--backend browserstack" in line))
+    flag = "--backend-setting"
+    said = settings(
+        [words[at + 1] for at, word in enumerate(words) if word == flag] + ["build=42", "idle_timeout_s=90"], flag
+    )
+    found = settings_of(Options("w", "browserstack", settings=said))
+    assert (found.platform, found.device, found.os_version) == ("android", "Google Pixel.*", "14.0")
+    assert (found.build, found.idle_timeout_s) == ("42", 90)
 
 
 def test_the_backend_drives_only_the_target_whose_devices_are_wiped() -> None:
