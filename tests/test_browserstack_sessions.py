@@ -17,7 +17,7 @@ from worker.__main__ import settings
 from worker.batch import PrepareError
 from worker.config import ConfigError
 from worker.devices import Options, Recorder
-from worker.devices.browserstack import BrowserStackParallels, api
+from worker.devices.browserstack import BrowserStackParallels, api, parallels
 from worker.devices.browserstack.settings import settings_of
 from worker.webdriver import WebDriver, WebDriverError
 
@@ -129,6 +129,38 @@ def test_a_session_in_which_everything_passed_has_passed(database_url: str, clou
         assert remote.marked == {"status": "passed", "reason": "0 of 1 specs failed"}
 
     with_session(database_url, cloud, work)
+
+
+@pytest.mark.usefixtures("batch")
+def test_a_session_is_ended_also_where_the_hub_stumbles(
+    database_url: str, cloud: BrowserStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallels, "END_PAUSES_S", (0.0,) * 3)
+    cloud.next_end_fails = [Refusal(502, "Bad Gateway"), hub_error(500, "unknown error", "Please try again")]
+
+    async def work(worker: Here, batch: Any, session: Any, remote: Session) -> None:
+        assert await worker.backend.close_session(session, failed=False)
+        assert (remote.status, remote.reason) == ("done", "CLIENT_STOPPED_SESSION")
+
+    with_session(database_url, cloud, work)
+
+
+@pytest.mark.usefixtures("batch")
+def test_a_session_whose_end_was_cut_off_ends_with_the_worker(
+    database_url: str, cloud: BrowserStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallels, "END_PAUSES_S", (60.0,))
+    cloud.next_end_fails = [Refusal(502, "Bad Gateway")]
+
+    async def work(worker: Here, batch: Any, session: Any, remote: Session) -> None:
+        closing = asyncio.create_task(worker.backend.close_session(session, failed=False))
+        while cloud.next_end_fails:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        closing.cancel()
+        assert remote.running
+
+    with_session(database_url, cloud, work)
+    assert [session.reason for session in cloud.sessions] == ["CLIENT_STOPPED_SESSION"]
 
 
 @pytest.mark.usefixtures("batch")
