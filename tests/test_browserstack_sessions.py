@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batches import batch as a_batch
 from browserstack import ALL_IN_USE, USER, BrowserStack, Refusal, Session, hub_error
 from engine import Engine
 from guides import GUIDES, WORKER
@@ -18,7 +19,7 @@ from worker.batch import PrepareError
 from worker.config import ConfigError
 from worker.devices import Options, Recorder
 from worker.devices.browserstack import BrowserStackParallels, api, parallels
-from worker.devices.browserstack.settings import settings_of
+from worker.devices.browserstack.settings import Settings, settings_of
 from worker.webdriver import WebDriver, WebDriverError
 
 
@@ -71,6 +72,15 @@ def test_a_session_says_what_to_install_where_and_under_which_name(database_url:
         database_url, cloud, work,
         device="Pixel.*", os_version="14", region="DE", project="shop", idle_timeout_s=120, capabilities=extra,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("platform", "answered"), [("android", "appium:autoGrantPermissions"), ("ios", "appium:autoAcceptAlerts")]
+)
+def test_what_the_system_asks_of_a_new_app_is_answered_as_appwright_answers_it(platform: Any, answered: str) -> None:
+    for capabilities, answers in (({}, True), ({answered: False}, False)):
+        settings = Settings(platform=platform, capabilities=capabilities)
+        assert settings.of_session(a_batch("a.js"), "bs://1")[answered] is answers
 
 
 @pytest.mark.usefixtures("batch")
