@@ -353,11 +353,18 @@ def test_whoever_asks_too_often_waits_as_long_as_it_is_told(
     assert cloud.asked("GET", "/app-automate/plan.json") == 3 + api.TRIES
 
 
-def test_a_probe_says_what_is_wrong_with_the_cloud(database_url: str, cloud: BrowserStack) -> None:
+def test_a_probe_says_what_is_wrong_with_the_cloud(
+    database_url: str, cloud: BrowserStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def work() -> None:
         async with here(database_url, cloud) as worker:
-            assert await worker.backend.probe("cloud-1") is None
+            asked = cloud.asked("GET", "/app-automate/plan.json")
+            answers = await asyncio.gather(*(worker.backend.probe(f"cloud-{number}") for number in range(20)))
+            assert set(answers) == {None}
+            assert cloud.asked("GET", "/app-automate/plan.json") == asked + 1, "requests are limited"
             cloud.refuse(99)
+            assert await worker.backend.probe("cloud-1") is None
+            monkeypatch.setattr(worker.backend, "_well_until", 0.0)
             assert "too many requests" in (await worker.backend.probe("cloud-1") or "")
 
     run(work)

@@ -24,6 +24,8 @@ log = logging.getLogger("worker")
 PLAN_S = 300.0  # how often to ask whether the plan has changed
 ANNOTATE_S = 5.0  # an annotation is not worth more
 PROBE_S = 10.0
+# Every slot is probed about once a minute; one answer is good for all of them, for requests are limited.
+WELL_S = 30.0
 # A session that is no longer wanted while it opens is waited for, so that it can be ended.
 OPENING_GRACE_S = 60.0
 # A session that is not ended takes a parallel until it has been idle for long enough: the hub is asked more than once.
@@ -59,6 +61,8 @@ class BrowserStackParallels:
         self._hub = WebDriver(self._settings.hub_url, self._credentials.auth)
         self._uploads = Uploads(self._api, self._ledger, self._credentials.account)
         self._open: dict[str, _Open] = {}
+        self._probing = asyncio.Lock()
+        self._well_until = 0.0
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def watch(self) -> AsyncGenerator[list[DeviceSpec], None]:
@@ -243,9 +247,12 @@ class BrowserStackParallels:
 
     async def probe(self, device: str) -> str | None:
         """Whether there is a cloud."""
+        now = asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout(PROBE_S):
-                await self._api.plan()
+            async with asyncio.timeout(PROBE_S), self._probing:
+                if now() > self._well_until:
+                    await self._api.plan()
+                    self._well_until = now() + WELL_S
         except (ApiError, TimeoutError) as error:
             return str(error) or "BrowserStack does not answer."
         return None
