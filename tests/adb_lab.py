@@ -32,9 +32,9 @@ def on(device: FakeDevice, artifact: Artifact | None, *, reset: str = "clear") -
     )
 
 
-def backend(lab: Lab, target: str = "emulator", **settings: Any) -> AdbDevices:
-    labels = {"room": "7"}
-    return AdbDevices(Options("lab", target, labels=labels, settings={"adb": str(lab.adb), **settings}))  # type: ignore[arg-type]
+def backend(lab: Lab, target: str = "emulator", project: Path = Path(), **settings: Any) -> AdbDevices:
+    labels, settings = {"room": "7"}, {"adb": str(lab.adb), **settings}
+    return AdbDevices(Options("lab", target, labels=labels, settings=settings, project=project))  # type: ignore[arg-type]
 
 
 def using(devices: AdbDevices, work: Callable[[], Awaitable[Result]], expecting: int = 1) -> Result:

@@ -110,6 +110,7 @@ class BrowserStack:
         self.before_session = threading.Event()
         self.before_session.set()
         self.next_session_fails: list[Refusal] = []
+        self.next_end_fails: list[Refusal] = []
         self._queued = 0
         self._too_many = 0
         self._retry_after = ""
@@ -238,6 +239,8 @@ class BrowserStack:
         if (method, path) == ("POST", ""):
             return self._open(json.loads(content)["capabilities"]["alwaysMatch"])
         session_id, _, command = path.partition("/")
+        if (method, command) == ("DELETE", "") and self.next_end_fails:
+            raise self.next_end_fails.pop(0)
         session = next((each for each in self.running() if each.id == session_id), None)
         if session is None:
             raise hub_error(404, "invalid session id", "Session not started or terminated")

@@ -92,6 +92,14 @@ def app(engine: Sql, folder: Path, content: str = "shop 1.0", **options: str) ->
     return path
 
 
+def stored(engine: Sql) -> str:
+    """All that the database holds."""
+    tables = engine.rows(
+        "select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in ('qgjob', 'pgmq')"
+    )
+    return "\n".join(str(engine.rows(f"select t::text from {table.name} as t")) for table in tables)
+
+
 class Here(NamedTuple):
     """A worker of one slot inside of the test: what its loop would call."""
 

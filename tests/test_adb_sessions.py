@@ -35,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
                 code, value = 500, {"error": "session not created", "message": "Neither ANDROID_HOME nor another"}
             else:
                 number = len((here / "asked").read_text().splitlines())
+                (here / "cwd").write_text(os.getcwd())
                 value = {"sessionId": f"s{os.getpid()}-{number}", "capabilities": {}}
         elif (here / "ended").exists() and self.command == "GET" and self.path != "/status":
             code, value = 404, {"error": "invalid session id", "message": "gone"}
@@ -66,6 +67,10 @@ class Appium:
         except FileNotFoundError:
             return []
         return [(pid, body) for pid, verb, _, body in map(json.loads, lines) if verb == method]
+
+    def where(self) -> Path:
+        """It runs in this folder."""
+        return Path((self._folder / "cwd").read_text())
 
 
 @pytest.fixture
@@ -145,6 +150,21 @@ def test_each_device_has_a_server_of_its_own(lab: Lab, devices: AdbDevices, appi
     assert len({pid for pid, _ in appium.asked("POST")}) == 2
     ports = {body["capabilities"]["alwaysMatch"]["appium:systemPort"] for _, body in appium.asked("POST")}
     assert len(ports) == 2
+
+
+def test_appium_runs_in_the_project_where_its_drivers_may_be(
+    lab: Lab, device: FakeDevice, appium: Appium, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    devices = backend(lab, project=project, appium=str(appium.program))
+
+    async def work() -> None:
+        await devices.open_session(on(device, build(tmp_path)))
+        await devices.close()
+
+    using(devices, work)
+    assert appium.where() == project
 
 
 def test_what_appium_lacks_is_the_worker_s_and_not_the_device_s(

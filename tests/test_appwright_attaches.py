@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from appium_home import APP_ID, PROJECT, Home, installed, program
 from batches import gone
-from browserstack import BrowserStack
+from browserstack import KEY, USER, BrowserStack
 from engine import Engine
 from fake_device import FakeDevice, Lab
 from processes import Services
+from sessions import stored
 
 from qgjob.children import Child, wait_until
 
@@ -128,7 +129,12 @@ def test_eight_specs_of_which_two_fail_take_one_installation_and_one_session_on_
 
 
 def test_eight_specs_of_which_two_fail_take_one_upload_and_one_session_in_the_cloud(
-    engine: Engine, service: Services, home: Home, phone: FakeDevice, capsys: pytest.CaptureFixture[str]
+    engine: Engine,
+    service: Services,
+    home: Home,
+    phone: FakeDevice,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     add_build(service)
     with home.serving() as appium, BrowserStack(upstream=appium) as cloud:
@@ -149,6 +155,27 @@ def test_eight_specs_of_which_two_fail_take_one_upload_and_one_session_in_the_cl
     offsets = [row.video_offset_s for row in rows]
     assert offsets == sorted(set(offsets))
     assert not phone.has_package(APP_ID), "the device was not wiped"
+    # The specs' process had the credentials, and what it printed and left is kept.
+    files = [path.read_bytes().decode(errors="replace") for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert len(files) > 1, "the build, and what failures left"
+    for secret in (KEY, USER):
+        assert all(secret not in kept for kept in (stored(engine), worker.log.read_text(), *files))
+
+
+def test_two_devices_of_a_machine_share_the_specs_each_with_an_appium_server_of_its_own(
+    engine: Engine, service: Services, lab: Lab, home: Home, phone: FakeDevice
+) -> None:
+    other = lab.device()
+    lab.wait(other)
+    add_build(service)
+    worker = adb_worker(service, lab)
+    submit(service, worker)
+    leaves(worker)
+    assert_two_of_eight_failed(engine)
+    assert (phone.count("install"), other.count("install")) == (1, 1)
+    assert (home.count("session"), home.count("quit"), len(home.servers())) == (2, 2, 2)
+    assert engine.value("select count(distinct device) from reporting.attempts") == 2
+    assert phone.count("clear") + other.count("clear") == 8
 
 
 def test_specs_wait_unharmed_while_the_cloud_has_no_room(

@@ -43,6 +43,7 @@ class Suite:
         (self.project / "pids").mkdir()
         (self.project / "node_modules").symlink_to(installed())
         (self.project / "appwright.config.ts").write_text((PROJECT / "appwright.config.ts").read_text())
+        (self.project / ".appiumrc.json").write_text('{"server": {"base-path": "/wd/hub"}}')  # of servers of its own
         self.artifact: Artifact = build(folder)
         lab.start_server()
 

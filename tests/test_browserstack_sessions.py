@@ -1,20 +1,25 @@
 """A session a batch: what it is opened with, what a refusal costs, that it always ends, and what is kept of it."""
 
 import asyncio
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from batches import batch as a_batch
 from browserstack import ALL_IN_USE, USER, BrowserStack, Refusal, Session, hub_error
 from engine import Engine
+from guides import GUIDES, WORKER
 from sessions import Here, app, here, run
 from stand_in import StandIn, problem
 
+from worker.__main__ import settings
 from worker.batch import PrepareError
 from worker.config import ConfigError
 from worker.devices import Options, Recorder
-from worker.devices.browserstack import BrowserStackParallels, api
+from worker.devices.browserstack import BrowserStackParallels, api, parallels
+from worker.devices.browserstack.settings import Settings, settings_of
 from worker.webdriver import WebDriver, WebDriverError
 
 
@@ -67,6 +72,15 @@ def test_a_session_says_what_to_install_where_and_under_which_name(database_url:
         database_url, cloud, work,
         device="Pixel.*", os_version="14", region="DE", project="shop", idle_timeout_s=120, capabilities=extra,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("platform", "answered"), [("android", "appium:autoGrantPermissions"), ("ios", "appium:autoAcceptAlerts")]
+)
+def test_what_the_system_asks_of_a_new_app_is_answered_as_appwright_answers_it(platform: Any, answered: str) -> None:
+    for capabilities, answers in (({}, True), ({answered: False}, False)):
+        settings = Settings(platform=platform, capabilities=capabilities)
+        assert settings.of_session(a_batch("a.js"), "bs://1")[answered] is answers
 
 
 @pytest.mark.usefixtures("batch")
@@ -125,6 +139,38 @@ def test_a_session_in_which_everything_passed_has_passed(database_url: str, clou
         assert remote.marked == {"status": "passed", "reason": "0 of 1 specs failed"}
 
     with_session(database_url, cloud, work)
+
+
+@pytest.mark.usefixtures("batch")
+def test_a_session_is_ended_also_where_the_hub_stumbles(
+    database_url: str, cloud: BrowserStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallels, "END_PAUSES_S", (0.0,) * 3)
+    cloud.next_end_fails = [Refusal(502, "Bad Gateway"), hub_error(500, "unknown error", "Please try again")]
+
+    async def work(worker: Here, batch: Any, session: Any, remote: Session) -> None:
+        assert await worker.backend.close_session(session, failed=False)
+        assert (remote.status, remote.reason) == ("done", "CLIENT_STOPPED_SESSION")
+
+    with_session(database_url, cloud, work)
+
+
+@pytest.mark.usefixtures("batch")
+def test_a_session_whose_end_was_cut_off_ends_with_the_worker(
+    database_url: str, cloud: BrowserStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallels, "END_PAUSES_S", (60.0,))
+    cloud.next_end_fails = [Refusal(502, "Bad Gateway")]
+
+    async def work(worker: Here, batch: Any, session: Any, remote: Session) -> None:
+        closing = asyncio.create_task(worker.backend.close_session(session, failed=False))
+        while cloud.next_end_fails:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        closing.cancel()
+        assert remote.running
+
+    with_session(database_url, cloud, work)
+    assert [session.reason for session in cloud.sessions] == ["CLIENT_STOPPED_SESSION"]
 
 
 @pytest.mark.usefixtures("batch")
@@ -307,11 +353,18 @@ def test_whoever_asks_too_often_waits_as_long_as_it_is_told(
     assert cloud.asked("GET", "/app-automate/plan.json") == 3 + api.TRIES
 
 
-def test_a_probe_says_what_is_wrong_with_the_cloud(database_url: str, cloud: BrowserStack) -> None:
+def test_a_probe_says_what_is_wrong_with_the_cloud(
+    database_url: str, cloud: BrowserStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def work() -> None:
         async with here(database_url, cloud) as worker:
-            assert await worker.backend.probe("cloud-1") is None
+            asked = cloud.asked("GET", "/app-automate/plan.json")
+            answers = await asyncio.gather(*(worker.backend.probe(f"cloud-{number}") for number in range(20)))
+            assert set(answers) == {None}
+            assert cloud.asked("GET", "/app-automate/plan.json") == asked + 1, "requests are limited"
             cloud.refuse(99)
+            assert await worker.backend.probe("cloud-1") is None
+            monkeypatch.setattr(worker.backend, "_well_until", 0.0)
             assert "too many requests" in (await worker.backend.probe("cloud-1") or "")
 
     run(work)
@@ -334,6 +387,18 @@ def test_wrong_settings_are_said_at_the_start(
     monkeypatch.setenv("BROWSERSTACK_ACCESS_KEY", "k3y")
     with pytest.raises(ConfigError, match=words):
         BrowserStackParallels(Options("w", "browserstack", settings=settings))
+
+
+def test_the_command_of_the_guide_is_understood() -> None:
+    lines = GUIDES[WORKER].replace("\\\n", " ").splitlines()
+    words = shlex.split(next(line for line in lines if "--backend browserstack" in line))
+    flag = "--backend-setting"
+    said = settings(
+        [words[at + 1] for at, word in enumerate(words) if word == flag] + ["build=42", "idle_timeout_s=90"], flag
+    )
+    found = settings_of(Options("w", "browserstack", settings=said))
+    assert (found.platform, found.device, found.os_version) == ("android", "Google Pixel.*", "14.0")
+    assert (found.build, found.idle_timeout_s) == ("42", 90)
 
 
 def test_the_backend_drives_only_the_target_whose_devices_are_wiped() -> None:

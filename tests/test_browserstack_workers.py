@@ -9,7 +9,7 @@ from browserstack import KEY, USER, BrowserStack, Refusal, hub_error
 from engine import Engine
 from invariants import assert_all
 from processes import Services
-from sessions import app, options, plugin
+from sessions import app, options, plugin, stored
 
 from qgjob.children import Child, wait_until
 
@@ -240,11 +240,8 @@ def test_credentials_are_nowhere_in_the_log_or_the_database(
     assert ended(engine, run_id)
     worker.process.send_signal(signal.SIGTERM)
     worker.process.wait(30)
-    tables = engine.rows(
-        "select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in ('qgjob', 'pgmq')"
-    )
-    stored = "\n".join(str(engine.rows(f"select t::text from {table.name} as t")) for table in tables)
-    assert cloud.sessions[0].id in stored
+    kept = stored(engine)
+    assert cloud.sessions[0].id in kept
     for secret in (KEY, USER):
         assert secret not in worker.log.read_text()
-        assert secret not in stored
+        assert secret not in kept

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from engine import Engine, refused
 from processes import Services
+from stand_in import Answer, StandIn
 
 from qgjob.children import wait_until
 
@@ -240,14 +241,30 @@ def test_many_uploads_of_the_same_build_at_once_all_succeed(services: Services, 
     assert stored(tmp_path) == [KEY]
 
 
-def test_a_url_needs_a_hash_and_is_never_asked_by_the_api(services: Services) -> None:
+def test_a_url_that_only_others_can_read_needs_a_hash_and_is_never_asked_by_the_api(services: Services) -> None:
     services.api()
-    unhashed = added(services, "--android=https://ci.example/app.apk")
-    assert unhashed.returncode == 2
-    assert "needs --sha256" in unhashed.stderr
-    done = added(services, "--ios=bs://c700ce60cf13ae8ed97705a55b8e022f13c5827c", f"--sha256={SHA}")
-    assert done.returncode == 0, done.stderr
+    for url in ("bs://c700ce60cf13ae8ed97705a55b8e022f13c5827c", "file:///builds/app.ipa"):
+        unhashed = added(services, f"--ios={url}")
+        assert (unhashed.returncode, "needs --sha256" in unhashed.stderr) == (2, True), unhashed.stderr
+        done = added(services, f"--ios={url}", f"--sha256={SHA}")
+        assert done.returncode == 0, done.stderr
     assert added(services, "--android=https://127.0.0.1:1/app.apk", f"--sha256={SHA}").returncode == 0
+
+
+def test_the_hash_of_a_url_is_of_what_is_there(services: Services, engine: Engine) -> None:
+    services.api()
+    with StandIn() as ci:
+        ci.on("GET", "/signed/app.apk", Answer(302, "", {"location": "/app.apk"}))
+        ci.on("GET", "/app.apk", Answer(body=APK.decode()))
+        done = added(services, f"--android={ci.url}/signed/app.apk?key=s3cret")
+        assert done.returncode == 0, done.stderr
+        assert f"reading {ci.url}/signed/app.apk for its SHA-256" in done.stderr
+        assert "s3cret" not in done.stderr + done.stdout
+        assert engine.row("select url, sha256 from qgjob.artifact") == (f"{ci.url}/signed/app.apk?key=s3cret", SHA)
+        lost = added(services, f"--ios={ci.url}/nowhere.ipa")
+        assert (lost.returncode, "cannot be read: HTTP 404" in lost.stderr) == (2, True), lost.stderr
+    gone = added(services, f"--ios={ci.url}/app.ipa")
+    assert (gone.returncode, "cannot be read: " in gone.stderr, "give --sha256" in gone.stderr) == (2, True, True)
 
 
 @pytest.mark.parametrize(

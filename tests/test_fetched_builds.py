@@ -169,7 +169,7 @@ def test_addresses_that_are_not_public_are_asked_only_where_they_are_listed(
 @pytest.mark.parametrize(
     ("url", "blame", "words"),
     [
-        (f"builds/acme/{SHA}.apk", "app", "The object store no longer has"),
+        (f"builds/acme/{SHA}.apk", "app", "or give this worker the QGJOB_STORE_URL that the API has"),
         ("bs://c700ce60cf13", "app", "only its provider's devices"),
         ("file:///nowhere/app.apk", "app", "not in a folder that this worker installs from (QGJOB_BUILD_FOLDER)"),
         ("file:///proc/self/environ", "app", "QGJOB_BUILD_FOLDER"),

@@ -14,6 +14,14 @@ from processes import CHECKOUT, Services
 from qgjob.children import wait_until
 
 EXAMPLE = Path(__file__).parent / "plugin-example"
+BROKEN = """
+from worker.executors.simulated import SimulatedExecutor
+class Broken(SimulatedExecutor):
+    async def prepare(self, batch):
+        if batch.app_version_id == "v2":
+            raise KeyError("session")
+        return await super().prepare(batch)
+"""
 
 
 @pytest.fixture
@@ -84,3 +92,23 @@ def test_a_name_that_nobody_installed_is_refused_with_those_that_are(installed: 
         )  # fmt: skip
         assert done.returncode == 2
         assert words in done.stderr
+
+
+def test_an_executor_that_breaks_costs_a_loss_and_not_its_worker(
+    engine: Engine, services: Services, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    info = tmp_path / "broken-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[qgjob.executors]\nbroken = broken:Broken\n")
+    worker = services.worker("lab", "--executor", "broken", PYTHONPATH=str(tmp_path))
+    broken = engine.submit("a.js", build="v2").run_id
+    lost = "select failure_kind, message from qgjob.attempt"
+    assert wait_until(lambda: bool(engine.rows(lost)), 30), worker.last_lines()
+    engine.call("cancel_run", run_id=broken)
+    assert engine.rows(lost)[0] == ("infrastructure", "Preparing the batch failed: KeyError: 'session'")
+    run = engine.submit("a.js")
+    assert wait_until(lambda: engine.run(run.run_id).finished_at is not None, 30), worker.last_lines()
+    assert engine.run(run.run_id).completed == 1
+    assert "Traceback" in worker.log.read_text(), "whoever wrote it needs to know where"

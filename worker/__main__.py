@@ -41,13 +41,15 @@ def pairs(settings: list[str], flag: str) -> dict[str, str]:
 
 
 def settings(given: list[str] | None, flag: str) -> dict[str, Any]:
-    """Numbers, lists and tables of a setting are written as JSON."""
+    """Lists and tables of a setting are written as JSON. What reads as a number stays text until its meaning is known:
+    14.0 may be the name of a version."""
     found: dict[str, Any] = {}
     for name, value in pairs(given or [], flag).items():
         try:
-            found[name] = msgspec.json.decode(value)
+            said = msgspec.json.decode(value)
         except msgspec.DecodeError:
-            found[name] = value
+            said = value
+        found[name] = value if type(said) in (int, float) else said
     return found
 
 

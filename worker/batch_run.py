@@ -14,7 +14,7 @@ from worker.batch import Batch, BatchJob, Blame, PrepareError
 from worker.devices import Backend, Recorder
 from worker.executors import Executor, Finished, Log, Prepared, Started
 from worker.live_log import LiveLog
-from worker.protocol import Engine, LeaseLost, Reason
+from worker.protocol import Engine, LeaseLost, Reason, Refused
 from worker.results import Files, Results
 from worker.spans import Spans
 
@@ -169,6 +169,12 @@ class BatchRun:
                 return await self._executor.prepare(self.batch)
         except TimeoutError:
             raise PrepareError(f"The device was not ready after {PREPARE_LIMIT_S} s.") from None
+        except (PrepareError, LeaseLost, Refused):
+            raise
+        except Exception as error:
+            # A bug, in a plug-in perhaps. Other devices of this worker are in the middle of their tests.
+            log.exception("batch %s: preparing it failed", self.batch.lease)
+            raise PrepareError(f"Preparing the batch failed: {type(error).__name__}: {error}", "config") from None
 
     async def _run_jobs(self, prepared: Prepared) -> None:
         fruitless = 0

@@ -26,6 +26,8 @@ LONGEST_PAUSE_S = 30
 CLAIM_WAIT_S = 25.0
 BEAT_WAIT_S = 25.0
 PROBE_AGAIN_S = 5.0
+# How often a device that seems to be well is asked whether it is, between two batches: batteries drain, disks fill.
+PROBE_EVERY_S = 60.0
 # How long giving back may take after the second signal, and what is said last when nobody has answered before.
 GIVE_BACK_S = 4.0
 LAST_WORD_S = 1.0
@@ -215,14 +217,16 @@ class Worker:
     async def _serve(self, drive: Drive, device_id: int) -> None:
         """Until it is gone, idle for too long, or the worker drains."""
         loop = asyncio.get_running_loop()
-        idle_since, failures, seen_well = loop.time(), 0, False
+        idle_since, failures, seen_well, probed_at = loop.time(), 0, False, 0.0
         while not self._draining.is_set() and not drive.gone.is_set():
             left_s = CLAIM_WAIT_S
             if self._options.max_idle_s is not None:
                 left_s = min(left_s, idle_since + self._options.max_idle_s - loop.time())
             drive.stirred.clear()
-            if failures or device_id in self._sick or not seen_well:
+            doubtful = failures or device_id in self._sick or not seen_well
+            if doubtful or loop.time() > probed_at + PROBE_EVERY_S:
                 seen_well = await self._is_well(drive, device_id)
+                probed_at = loop.time()
             batch = await self._claim(drive, device_id, max(0.0, left_s)) if seen_well else None
             if batch is None:
                 failures += device_id in self._sick
@@ -241,7 +245,8 @@ class Worker:
                 await self._wait(drive.gone, self._pause_s(failures))
 
     async def _is_well(self, drive: Drive, device_id: int) -> bool:
-        """Asked at first, in quarantine, and after a lost batch: the next one would cost its jobs a loss, too."""
+        """Asked at first, in quarantine, and after a lost batch: the next one would cost its jobs a loss, too. And now
+        and then, before it comes to that."""
         why = await self._backend.probe(drive.device.name)
         if why:
             log.warning("claiming nothing: %s", why)

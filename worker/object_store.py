@@ -29,6 +29,10 @@ class ObjectStore:
             async for piece in found.stream(min_chunk_size=PIECE):
                 yield bytes(piece)
         except FileNotFoundError:
-            raise PrepareError(f"The object store no longer has {key}: add the build's file again.", "app") from None
+            raise PrepareError(
+                f"The object store does not hold {key}: add the build's file again, or give this worker the "
+                "QGJOB_STORE_URL that the API has.",
+                "app",
+            ) from None
         except StoreError as error:
             raise PrepareError(f"The object store cannot be used: {first_line(error)}.", "provider") from None

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 from typing import Annotated, BinaryIO
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -11,16 +12,20 @@ from qgjob.cli import options, output, settings, words
 from qgjob.client import Client
 from qgjob.errors import Exit, Refused, Usage
 from qgjob.models import SUFFIXES, ArtifactAdded, Build, Platform
-from qgjob.transport import PIECE, Params
+from qgjob.transport import PIECE, STREAM_S, Params
 
 EPILOG = options.examples(
     "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --android=app.apk", "qgjob builds list"
 )
 ADD_EPILOG = options.examples(
     "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --android=app.apk --ios=app.ipa",
-    "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --android=https://ci.example/app.apk --sha256=9f86d0…",
+    "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --android=https://ci.example/app.apk",
+    "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --ios=bs://c700ce60… --sha256=9f86d0…",
 )
 LIST_EPILOG = options.examples("qgjob builds list --org-id=qualgent --limit=10")
+
+READABLE_HERE = ("http://", "https://")
+HASH_HINT = "its content is what devices are told to hold: give --sha256; sha256sum FILE prints it"
 
 builds_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
@@ -47,7 +52,8 @@ def add(
         str | None, typer.Option("--ios", metavar="FILE|URL", help="An .ipa or .zip, or where workers find it.")
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option("--sha256", metavar="HEX", help="Of what the URL leads to; a file's is computed.")
+        str | None,
+        typer.Option("--sha256", metavar="HEX", help="Of the content, which is read once for it if this is not given."),
     ] = None,
     app_id: Annotated[
         str | None, typer.Option("--app-id", metavar="ID", help="Package name or bundle identifier of the app.")
@@ -137,11 +143,8 @@ def is_url(source: str) -> bool:
 def check(platform: Platform, source: str, sha256: str | None) -> None:
     """Everything that can be known before anything is sent."""
     if is_url(source):
-        if sha256 is None:
-            raise Usage(
-                f"--{platform}={source} needs --sha256",
-                hint="its content is what devices are told to hold; sha256sum FILE prints it",
-            )
+        if sha256 is None and not source.startswith(READABLE_HERE):
+            raise Usage(f"--{platform}={source} needs --sha256", hint=HASH_HINT)
         return
     file = Path(source)
     if file.is_dir():
@@ -160,7 +163,7 @@ def by_url(
     client: Client, org: str, version: str, platform: Platform, url: str, sha256: str | None, app_id: str | None
 ) -> ArtifactAdded:
     addition = {"org_id": org, "app_version_id": version, "platform": platform, "url": url}
-    return client.add_artifact({**addition, "sha256": sha256, "app_id": app_id})
+    return client.add_artifact({**addition, "sha256": sha256 or digest_at(platform, url), "app_id": app_id})
 
 
 def by_file(
@@ -193,3 +196,24 @@ def digest(file: BinaryIO) -> tuple[str, int]:
         hashed.update(piece)
         size += len(piece)
     return hashed.hexdigest(), size
+
+
+def digest_at(platform: Platform, url: str) -> str:
+    """The SHA-256 of what workers will find there, byte for byte."""
+    import httpx
+
+    parts = urlsplit(url)
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # without the secret of a signed address
+    output.say(f"reading {shown} for its SHA-256")
+    hashed = hashlib.sha256()
+    headers = {"accept-encoding": "identity"}
+    try:
+        with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=STREAM_S) as response:
+            if not response.is_success:
+                raise Usage(f"--{platform}={shown} cannot be read: HTTP {response.status_code}", hint=HASH_HINT)
+            for piece in response.iter_raw(PIECE):
+                hashed.update(piece)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        why = str(error) or type(error).__name__
+        raise Usage(f"--{platform}={shown} cannot be read: {why}", hint=HASH_HINT) from error
+    return hashed.hexdigest()

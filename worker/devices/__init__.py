@@ -143,7 +143,7 @@ class Options(Struct, frozen=True):
     def settings_as(self, shape: type[Settings]) -> Settings:
         """Raises ConfigError."""
         try:
-            return msgspec.convert(self.settings, shape)
+            return msgspec.convert(self.settings, shape, strict=False)
         except msgspec.ValidationError as error:
             raise ConfigError(f"backend setting: {error}") from None
 

@@ -31,7 +31,7 @@ _FORGOTTEN_S = 900
 
 # What the answer to a refused session contains → whose fault that is, and what to do. The rest is the device's.
 _REFUSALS: tuple[tuple[str, Blame, str], ...] = (
-    ("Could not find a driver for", "config", "Install the driver: `appium driver install uiautomator2`."),
+    ("Could not find a driver for", "config", "Run `npx appium driver install uiautomator2` in the project."),
     ("ANDROID_HOME", "config", "Set ANDROID_HOME to the folder of the Android SDK."),
     ("JAVA_HOME", "config", "Set JAVA_HOME to the folder of a JDK."),
 )
@@ -71,10 +71,12 @@ def android(serial: str, app_id: str | None) -> dict[str, Any]:
 
 
 class AppiumServers:
-    """The servers by device. `command` is what `find` found."""
+    """The servers by device. `command` is what `find` found; `project` is where they run, because an Appium that is
+    among the dependencies of a project has its drivers there."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], project: Path) -> None:
         self._command = command
+        self._project = project
         self._servers: dict[str, _Server] = {}
         self._folder: Path | None = None
 
@@ -120,7 +122,7 @@ class AppiumServers:
             await self._drop(device)
         self._folder = self._folder or Path(tempfile.mkdtemp(prefix="qgjob-appium-"))
         while True:
-            server = self._servers[device] = _Server(self._command, self._folder)
+            server = self._servers[device] = _Server(self._command, self._project, self._folder)
             try:
                 if await server.answers(START_S):
                     return server
@@ -142,14 +144,16 @@ class AppiumServers:
 class _Server:
     """A process with a port of its own, and one more on its side of the link to the device."""
 
-    def __init__(self, command: list[str], folder: Path) -> None:
+    def __init__(self, command: list[str], project: Path, folder: Path) -> None:
         port = free_port()
         self.driver = WebDriver(f"http://127.0.0.1:{port}")
         # UiAutomator2 would look for a free one from 8200 on, and servers that do so at once find the same.
         self.capabilities = {"appium:systemPort": free_port()}
-        options = ["--address", "127.0.0.1", "--port", str(port), "--log-no-colors", "--log-level", "warn"]
+        # All that matters is said here: a project's .appiumrc may say something else for servers of its own.
+        options = ["--address", "127.0.0.1", "--port", str(port), "--base-path", "/"]
+        options += ["--log-no-colors", "--log-level", "warn"]
         self.process = Child(
-            f"appium-{port}", [*command, *options], log=folder / f"{port}.log", env=inherited(), cwd=folder
+            f"appium-{port}", [*command, *options], log=folder / f"{port}.log", env=inherited(), cwd=project
         )
 
     async def answers(self, within_s: float) -> bool:

@@ -83,7 +83,8 @@ class Executor(Protocol):
 
 
 class Options(Struct, frozen=True):
-    """What `python -m worker` hands to the executor it starts."""
+    """What `python -m worker` hands to the executor it starts. `settings`: numbers among them may be text, so convert
+    them with `strict=False`."""
 
     project: Path
     backend: Backend

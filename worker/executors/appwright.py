@@ -45,7 +45,7 @@ class AppWrightExecutor:
 
     def __init__(self, options: Options) -> None:
         try:
-            settings = msgspec.convert(options.settings, Settings)
+            settings = msgspec.convert(options.settings, Settings, strict=False)
         except msgspec.ValidationError as error:
             raise ConfigError(f"appwright: {error}") from None
         project = options.project.resolve()

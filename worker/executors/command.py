@@ -79,7 +79,7 @@ class CommandExecutor:
 
     def __init__(self, options: Options) -> None:
         try:
-            self._settings = msgspec.convert(options.settings, Settings)
+            self._settings = msgspec.convert(options.settings, Settings, strict=False)
         except msgspec.ValidationError as error:
             raise ConfigError(f"command: {error}") from None
         self._project = options.project.resolve()

@@ -19,7 +19,7 @@ class PlaywrightExecutor:
 
     def __init__(self, options: Options) -> None:
         try:
-            settings = msgspec.convert(options.settings, Settings)
+            settings = msgspec.convert(options.settings, Settings, strict=False)
         except msgspec.ValidationError as error:
             raise ConfigError(f"playwright: {error}") from None
         self._runner = Runner("playwright", options.project, settings)

@@ -35,7 +35,7 @@ class SimulatedExecutor:
 
     def __init__(self, options: Options) -> None:
         try:
-            self._settings = msgspec.convert(options.settings, Settings)
+            self._settings = msgspec.convert(options.settings, Settings, strict=False)
         except msgspec.ValidationError as error:
             raise ConfigError(f"simulated: {error}") from None
 

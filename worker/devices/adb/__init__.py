@@ -123,7 +123,7 @@ class AdbDevices:
     def require_sessions(self) -> None:
         if self._sessions is None:
             command = appium.find(self._project, self._settings.appium)
-            self._sessions = Sessions(AppiumServers(command))
+            self._sessions = Sessions(AppiumServers(command, self._project))
 
     async def open_session(self, batch: Batch) -> Session:
         """On an Appium server of the device's own. Appium installs nothing: the build is there already."""

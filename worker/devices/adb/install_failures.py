@@ -1,6 +1,6 @@
 """Every reason for which Android refuses an install: whose fault it is, and whether removing the app first helps.
 
-The names are those of PackageManager.java in the Android Open Source Project, up to Android 15. `app` is said only
+The names are those of PackageManager.java in the Android Open Source Project, from Android 7 to 15. `app` is said only
 where no device would take the build: one that is too old for it, or has no room, is another matter.
 """
 
@@ -76,6 +76,8 @@ REASONS: dict[str, Reason] = {
     "INSTALL_FAILED_NO_MATCHING_ABIS": Reason("app", _CODE),
     "INSTALL_FAILED_ABORTED": Reason("device", _BUSY),
     "INSTALL_FAILED_SESSION_INVALID": Reason("device", _BUSY),
+    "INSTALL_FAILED_INSTANT_APP_INVALID": Reason("device", _BUSY),  # its name until Android 10
+    "INSTALL_FAILED_EPHEMERAL_INVALID": Reason("device", _BUSY),  # and in Android 7
     "INSTALL_FAILED_BAD_DEX_METADATA": Reason("app", _BROKEN),
     "INSTALL_FAILED_BAD_SIGNATURE": Reason("app", _SIGNATURE),
     "INSTALL_FAILED_OTHER_STAGED_SESSION_IN_PROGRESS": Reason("device", "an update waits for a restart of the device"),

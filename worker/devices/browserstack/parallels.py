@@ -24,8 +24,13 @@ log = logging.getLogger("worker")
 PLAN_S = 300.0  # how often to ask whether the plan has changed
 ANNOTATE_S = 5.0  # an annotation is not worth more
 PROBE_S = 10.0
+# Every slot is probed about once a minute; one answer is good for all of them, for requests are limited.
+WELL_S = 30.0
 # A session that is no longer wanted while it opens is waited for, so that it can be ended.
 OPENING_GRACE_S = 60.0
+# A session that is not ended takes a parallel until it has been idle for long enough: the hub is asked more than once.
+END_PAUSES_S = (1.0, 2.0, 4.0, 0.0)
+END_LIMIT_S = 60.0
 UNKNOWN_APP = "BROWSERSTACK_INVALID_APP_URL"
 NO_ROOM = (
     "BROWSERSTACK_TIER_LIMIT_EXCEEDED",
@@ -56,6 +61,8 @@ class BrowserStackParallels:
         self._hub = WebDriver(self._settings.hub_url, self._credentials.auth)
         self._uploads = Uploads(self._api, self._ledger, self._credentials.account)
         self._open: dict[str, _Open] = {}
+        self._probing = asyncio.Lock()
+        self._well_until = 0.0
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def watch(self) -> AsyncGenerator[list[DeviceSpec], None]:
@@ -139,7 +146,23 @@ class BrowserStackParallels:
     async def _end_when_open(self, opening: asyncio.Task[tuple[str, dict[str, Any]]]) -> None:
         with contextlib.suppress(WebDriverError):
             session_id, _ = await opening
-            await self._hub.close(session_id)
+            await self._end(session_id)
+
+    async def _end(self, session_id: str) -> None:
+        """Never raises."""
+        why = f"no answer within {END_LIMIT_S:.0f} s"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_LIMIT_S):
+                for pause_s in END_PAUSES_S:
+                    try:
+                        await self._hub.close(session_id)
+                        return
+                    except WebDriverError as error:
+                        if error.code == "invalid session id":
+                            return  # it has ended by itself
+                        why = str(error)
+                    await asyncio.sleep(pause_s)
+        log.warning("session %s was not ended: %s", session_id, why)
 
     async def _end_left_over(self, device: str) -> None:
         """A slot has one session at a time; one that its executor has not closed ends before the next opens."""
@@ -147,11 +170,8 @@ class BrowserStackParallels:
             await self.close_session(left.session, failed=True)
 
     async def close_session(self, session: Session, *, failed: bool) -> str | None:
-        held = self._open.pop(session.session_id, None)
-        try:
-            await self._hub.close(session.session_id)
-        except WebDriverError as error:
-            log.warning("session %s was not ended: %s", session.session_id, error)
+        await self._end(session.session_id)
+        held = self._open.pop(session.session_id, None)  # only now: `close` ends it where this was cut off
         try:
             if held:
                 reason = f"{held.failed} of {held.ended} specs failed" + (", not all were run" if failed else "")
@@ -227,9 +247,12 @@ class BrowserStackParallels:
 
     async def probe(self, device: str) -> str | None:
         """Whether there is a cloud."""
+        now = asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout(PROBE_S):
-                await self._api.plan()
+            async with asyncio.timeout(PROBE_S), self._probing:
+                if now() > self._well_until:
+                    await self._api.plan()
+                    self._well_until = now() + WELL_S
         except (ApiError, TimeoutError) as error:
             return str(error) or "BrowserStack does not answer."
         return None

@@ -75,7 +75,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return {
             "platformName": self.platform,
             "appium:automationName": "XCUITest" if self.platform == "ios" else "UiAutomator2",
-            "appium:autoGrantPermissions": True,
+            # As AppWright asks for them: nothing in a spec answers what the system asks of a new app.
+            **({"appium:autoAcceptAlerts": True} if self.platform == "ios" else {"appium:autoGrantPermissions": True}),
             "appium:noReset": True,
             **{name: value for name, value in extra.items() if name != "bstack:options"},
             "appium:app": app_url,
