@@ -49,7 +49,8 @@ class ReportedFile(Struct, forbid_unknown_fields=True):
 
 
 class Outcome(Struct, forbid_unknown_fields=True):
-    """How a job went, as the worker saw it. `execution_time` is in seconds and only told to people."""
+    """How a job went, as the worker saw it. `execution_time` is in seconds and only told to people. `permanent`:
+    another attempt would fail alike, so none is made."""
 
     success: bool | None = None
     execution_time: float | None = None
@@ -60,6 +61,7 @@ class Outcome(Struct, forbid_unknown_fields=True):
     reset_s: float | None = None
     upload_s: float | None = None
     video_offset_s: float | None = None
+    permanent: bool = False
 
 
 class Report(Struct, forbid_unknown_fields=True):
@@ -172,6 +174,7 @@ async def report_job(job_id: Id, data: JSONBody[Report], db: Db) -> Recorded:
         reset_s=data.result.reset_s,
         upload_s=data.result.upload_s,
         video_offset_s=data.result.video_offset_s,
+        permanent=data.result.permanent,
     )
 
 

@@ -56,7 +56,7 @@ RULES: dict[str, LiteralString] = {
           or (failure_kind in ('test', 'timeout') and test_failures <= retries and cancel_requested_at is null
             and not exists (
               select from qgjob.attempt join qgjob.batch using (batch_id)
-              where attempt.job_id = job.job_id and end_reason = 'refused'))""",
+              where attempt.job_id = job.job_id and (end_reason = 'refused' or attempt.permanent)))""",
     "only a pass after a failed test is flaky": """
         select job_id from qgjob.job where flaky <> (status = 'completed' and test_failures > 0)""",
     "the epoch of a device is that of its last batch": """

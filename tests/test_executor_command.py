@@ -145,7 +145,7 @@ def test_a_cleanup_that_fails_is_logged_and_changes_nothing(project: Path, caplo
 
 def test_a_missing_spec_and_a_path_out_of_the_project_fail_for_good(project: Path) -> None:
     verdicts = finished(run(command(project), batch("tests/nope.py", "../etc/passwd", "-c")))
-    assert {verdict.failure_kind for verdict in verdicts.values()} == {"test"}
+    assert {(verdict.failure_kind, verdict.permanent) for verdict in verdicts.values()} == {("test", True)}
     assert verdicts[1].message == "no such spec file: tests/nope.py"
 
 

@@ -102,6 +102,7 @@ def test_a_spec_that_does_not_load_fails_and_the_others_run(tmp_path: Path) -> N
     names = ["bad-import", "dup", "empty", "good", "only", "syntax", "nope"]
     verdicts = rerun(playwright(at), batch(*(f"tests/{name}.spec.js" for name in names)))
     assert kinds(verdicts) == {1: "test", 2: "test", 3: "test", 4: "completed", 5: "test", 6: "test", 7: "test"}
+    assert {job for job, verdict in verdicts.items() if verdict.permanent} == {1, 2, 3, 5, 6, 7}
     messages = [verdicts[job].message or "" for job in sorted(verdicts)]
     assert "helper is broken" in messages[0]
     assert "duplicate test title" in messages[1]

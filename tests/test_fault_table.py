@@ -27,10 +27,11 @@ TABLE = {
         "test_appwright_faults.py::test_a_hang_ends_with_the_job_s_time_and_the_next_has_the_same_session",
         "test_lost_workers.py::test_a_job_over_its_time_limit_is_stopped",
     ],
-    "a spec does not load, has no tests, or is not there: failed; the others run": [
+    "a spec does not load, has no tests, or is not there: failed for good, whatever --retries says; the others run": [
         "test_appwright_faults.py::test_specs_that_do_not_load_or_are_not_there_fail_and_the_others_run",
         "test_executor_playwright.py::test_a_spec_that_does_not_load_fails_and_the_others_run",
         "test_executor_playwright.py::test_specs_without_a_matching_test_fail_and_say_so",
+        "test_results.py::test_a_spec_that_is_not_there_is_not_tried_again",
     ],
     "a spec kills the process it runs in: failed; the others run": [
         "test_appwright_faults.py::test_a_test_that_crashes_hangs_or_throws_has_failed_and_says_why",

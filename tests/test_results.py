@@ -1,9 +1,14 @@
 """How a job's status follows from its attempts, and that both are written once."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 from engine import Driver, Engine, refused
+from processes import Services, both_transports
 from psycopg.types.json import Jsonb
+
+from qgjob.children import wait_until
 
 
 def lose(engine: Engine, driver: Driver, job_id: int) -> int:
@@ -47,6 +52,25 @@ def test_a_failed_test_is_tried_again_as_often_as_was_asked_for(engine: Engine) 
         engine.release(batch.lease)
     assert engine.claim(driver) is None
     assert attempts(engine, job_id) == [(number, "failed", "test") for number in (1, 2, 3)]
+
+
+def test_a_failure_that_is_permanent_uses_up_no_retries(engine: Engine) -> None:
+    (job_id,) = engine.submit({"test_path": "a.js", "retries": 2}).job_ids
+    batch = engine.claim(engine.drive())
+    engine.start(batch.lease, job_id)
+    assert engine.finish(batch.lease, job_id, "failed", "test", permanent=True) == ("failed", True)
+    assert engine.finish(batch.lease, job_id, "failed", "test", permanent=True) == ("failed", False)
+    assert attempts(engine, job_id) == [(1, "failed", "test")]
+
+
+@both_transports
+def test_a_spec_that_is_not_there_is_not_tried_again(engine: Engine, services: Services, tmp_path: Path) -> None:
+    services.api()
+    services.worker("lab", "--project", str(tmp_path), "--executor", "command", "--setting", 'run=["true"]')
+    run = engine.submit({"test_path": "none.py", "retries": 2})
+    assert wait_until(lambda: engine.run(run.run_id).finished_at is not None, 60)
+    job = engine.job(run.job_ids[0])
+    assert (job.status, job.failure_kind, job.attempts) == ("failed", "test", 1)
 
 
 def test_a_pass_after_a_failure_is_flaky(engine: Engine) -> None:

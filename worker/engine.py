@@ -151,6 +151,7 @@ class SqlEngine:
             reset_s=result.reset_s,
             upload_s=stored and stored.seconds,
             video_offset_s=result.video_offset_s,
+            permanent=result.permanent,
         )
 
     async def cancelled(self, lease: int, job_id: int, printed: str) -> None:

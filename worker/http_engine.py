@@ -97,6 +97,7 @@ class HttpEngine:
             "reset_s": result.reset_s,
             "upload_s": stored and stored.seconds,
             "video_offset_s": result.video_offset_s,
+            "permanent": result.permanent,
         }
         report = {"lease": lease, "status": result.status, "failure_kind": result.failure_kind, "result": told}
         return (await self._report(result.job_id, report)).status

@@ -1,9 +1,10 @@
 -- Record how attempts ended, under the lease that ran them. Answers with each job's status now: final, or pending when a
 -- budget allows another attempt. May be repeated: `recorded` is then false and nothing changes. One wrong result, and
 -- nothing is recorded. A result is {job_id, status, failure_kind, message, tests, log, files, reset_s, upload_s,
--- video_offset_s}, of which the first two are needed:
+-- video_offset_s, permanent}, of which the first two are needed:
 --   completed                  the test passed; flaky if an earlier attempt failed
---   failed, test | timeout     final unless the job still has retries
+--   failed, test | timeout     final unless the job still has retries, and always where it is permanent: a spec that does
+--                              not load would fail alike the next time
 --   failed, infrastructure     taken up again three times
 --   cancelled                  the worker stopped it because that was requested
 -- A job whose start nobody reported ran, for all that is known, since its batch was claimed; nothing is learned from it.
@@ -82,7 +83,7 @@ begin
         when job.cancel_requested_at is not null then
           case when result.failure_kind = 'infrastructure' then 'cancelled' else 'failed' end
         when result.failure_kind = 'infrastructure' then case when job.losses < 3 then 'pending' else 'failed' end
-        when job.test_failures < job.retries then 'pending'
+        when job.test_failures < job.retries and result.permanent is not true then 'pending'
         else 'failed' end, result)::qgjob.ended_job
     from unnest(v_jobs) as job join unnest(v_results) as result using (job_id)
     where job.batch_id = p_lease);
@@ -92,11 +93,12 @@ begin
 
   perform qgjob.count_attempts(p_lease, cardinality(v_ended));
   insert into qgjob.attempt (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, started_at,
-    ended_at, files, reset_s, upload_s, video_offset_s)
+    ended_at, files, reset_s, upload_s, video_offset_s, permanent)
   select job.job_id, job.attempts + 1, job.org_id, p_lease, (ended.result).status, (ended.result).failure_kind,
     left((ended.result).message, c_message_length), coalesce((ended.result).tests, '[]'),
     right(coalesce((ended.result).log, ''), c_log_length), coalesce(job.started_at, v_batch.claimed_at), v_now,
-    coalesce((ended.result).files, '[]'), (ended.result).reset_s, (ended.result).upload_s, (ended.result).video_offset_s
+    coalesce((ended.result).files, '[]'), (ended.result).reset_s, (ended.result).upload_s, (ended.result).video_offset_s,
+    coalesce((ended.result).permanent, false)
   from unnest(v_jobs) as job join unnest(v_ended) as ended using (job_id);
 
   update qgjob.job set

@@ -50,7 +50,8 @@ class Log(Struct, frozen=True):
 
 class Finished(Struct, frozen=True):
     """The verdict of one job. `tests`: `{"title", "status", "duration_s", "message"}` per test in the spec. `reset_s`:
-    the part of `duration_s` that went into resetting the app. `video_offset_s`: where the job begins in the video."""
+    the part of `duration_s` that went into resetting the app. `video_offset_s`: where the job begins in the video.
+    `permanent`: another attempt would fail alike, as of a spec that does not load, so none is made."""
 
     job_id: int
     status: Literal["completed", "failed"]
@@ -61,6 +62,7 @@ class Finished(Struct, frozen=True):
     files: list[File] = field(default_factory=list[File])
     reset_s: float = 0.0
     video_offset_s: float | None = None
+    permanent: bool = False
 
 
 Event = Started | Log | Finished

@@ -133,7 +133,7 @@ class CommandExecutor:
         try:
             specs.locate(self._project, job.test_path)
         except specs.SpecError as error:
-            yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)))
+            yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)), permanent=True)
             return
         await self._backend.reset(prepared.batch)  # what it raises ends the batch, and is no verdict on the job
         reset_s = time.monotonic() - since

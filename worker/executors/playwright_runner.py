@@ -77,7 +77,7 @@ class Runner:
                 paths.setdefault(str(specs.locate(self.project, job.test_path)), job)
             except specs.SpecError as error:
                 yield Started(job.job_id)
-                yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)))
+                yield Finished(job.job_id, "failed", 0.0, "test", inert(str(error)), permanent=True)
         parts = [{path: job} for path, job in paths.items()] if run.apart else [paths] if paths else []
         while parts and not stop.is_set():
             place = Path(tempfile.mkdtemp(dir=run.folder))

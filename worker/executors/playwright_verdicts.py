@@ -94,10 +94,10 @@ class Verdicts:
                 message = "the test runner did not run this spec to its end"
                 yield from self._finish(path, "infrastructure", f"{message}: {first}" if first else message)
             elif path in blamed:
-                yield from self._finish(path, "test", blamed[path].message)
+                yield from self._finish(path, "test", blamed[path].message, permanent=True)
             elif listed or not errors:
                 which = f" match {self._grep!r}" if self._grep else ""
-                yield from self._finish(path, "test", f"no tests in this spec{which}")
+                yield from self._finish(path, "test", f"no tests in this spec{which}", permanent=True)
         # An error that names no spec: of a global set-up, or of a module that one of several specs loads.
         self.unclear = bool(errors) and not blamed and bool(self.left())
 
@@ -115,7 +115,9 @@ class Verdicts:
             self._started.add(path)
             yield Started(self._jobs[path].job_id)
 
-    def _finish(self, path: str, kind: Any, message: str | None, end: ev.FileEnd | None = None) -> Iterator[Event]:
+    def _finish(
+        self, path: str, kind: Any, message: str | None, end: ev.FileEnd | None = None, *, permanent: bool = False
+    ) -> Iterator[Event]:
         if path in self._finished:
             return
         yield from self._start(path)
@@ -129,6 +131,7 @@ class Verdicts:
             [_test(test) for test in end.tests] if end else [],
             self._files.get(path, []),
             self._reset_s.get(path, 0.0),
+            permanent=permanent,
         )
 
 
