@@ -66,6 +66,21 @@ def test_an_adb_server_that_is_not_running_is_started(lab: Lab) -> None:
     watching(lab, steps)
 
 
+def test_a_device_is_driven_by_one_worker_of_a_machine(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    device = lab.device()
+
+    async def steps(lists: AsyncGenerator[list[DeviceSpec], None]) -> None:
+        await until(lists, 1)
+        others = backend(lab).watch()
+        assert await anext(others) == []
+        assert f"{device.serial} is driven by another worker on this machine" in caplog.text
+        await lists.aclose()
+        assert [found.labels["serial"] for found in await until(others, 1)] == [device.serial]
+        await others.aclose()
+
+    watching(lab, steps)
+
+
 def test_devices_come_and_go(lab: Lab) -> None:
     stays, leaves = lab.device(), lab.device(plugged=False)
 

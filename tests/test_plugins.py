@@ -15,12 +15,34 @@ from qgjob.children import wait_until
 
 EXAMPLE = Path(__file__).parent / "plugin-example"
 BROKEN = """
+from worker.devices.none import NamedDevices
 from worker.executors.simulated import SimulatedExecutor
+
 class Broken(SimulatedExecutor):
     async def prepare(self, batch):
         if batch.app_version_id == "v2":
             raise KeyError("session")
         return await super().prepare(batch)
+
+    async def cleanup(self, prepared, *, failed):
+        raise KeyError("cleanup")
+
+class Brittle(NamedDevices):
+    calls = []
+
+    async def probe(self, device):
+        self.once("probe")
+
+    async def lost(self, device):
+        self.once("lost")
+
+    async def evidence(self, batch, folder, since_s):
+        raise KeyError("evidence")
+
+    def once(self, name):
+        self.calls.append(name)
+        if self.calls.count(name) == 1:
+            raise KeyError(name)
 """
 
 
@@ -94,14 +116,19 @@ def test_a_name_that_nobody_installed_is_refused_with_those_that_are(installed: 
         assert words in done.stderr
 
 
+def broken_package(folder: Path) -> None:
+    (folder / "broken.py").write_text(BROKEN)
+    info = folder / "broken-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    points = "[qgjob.executors]\nbroken = broken:Broken\n[qgjob.backends]\nbrittle = broken:Brittle\n"
+    (info / "entry_points.txt").write_text(points)
+
+
 def test_an_executor_that_breaks_costs_a_loss_and_not_its_worker(
     engine: Engine, services: Services, tmp_path: Path
 ) -> None:
-    (tmp_path / "broken.py").write_text(BROKEN)
-    info = tmp_path / "broken-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[qgjob.executors]\nbroken = broken:Broken\n")
+    broken_package(tmp_path)
     worker = services.worker("lab", "--executor", "broken", PYTHONPATH=str(tmp_path))
     broken = engine.submit("a.js", build="v2").run_id
     lost = "select failure_kind, message from qgjob.attempt"
@@ -111,4 +138,20 @@ def test_an_executor_that_breaks_costs_a_loss_and_not_its_worker(
     run = engine.submit("a.js")
     assert wait_until(lambda: engine.run(run.run_id).finished_at is not None, 30), worker.last_lines()
     assert engine.run(run.run_id).completed == 1
-    assert "Traceback" in worker.log.read_text(), "whoever wrote it needs to know where"
+    said = worker.log.read_text()
+    assert "Traceback" in said, "whoever wrote it needs to know where"
+    assert "cleaning up failed" in said
+
+
+def test_a_backend_that_breaks_costs_a_loss_and_not_its_worker(
+    engine: Engine, services: Services, tmp_path: Path
+) -> None:
+    broken_package(tmp_path)
+    worker = services.worker("lab", "--backend", "brittle", PYTHONPATH=str(tmp_path))
+    run = engine.submit("a.js", "b-fail.js")
+    assert wait_until(lambda: engine.run(run.run_id).finished_at is not None, 60), worker.last_lines()
+    attempts = engine.rows("select coalesce(failure_kind, status) as verdict, message, log from qgjob.attempt")
+    assert sorted(each.verdict for each in attempts) == ["completed", "infrastructure", "test"]
+    assert any("Asking for the device failed: KeyError: 'lost'" in (each.message or "") for each in attempts)
+    assert any("the device could not be asked about itself: KeyError: 'evidence'" in each.log for each in attempts)
+    assert "Probing it failed: KeyError: 'probe'" in worker.log.read_text()

@@ -5,6 +5,7 @@ or stored is said in the attempt's log and changes nothing else.
 """
 
 import asyncio
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ from worker.config import ConfigError
 from worker.devices import Backend
 from worker.executors.printed import inert
 from worker.stores import Store, StoredFile, StoreFailed
+
+log = logging.getLogger("worker")
 
 EVIDENCE_LIMIT_S = 15
 STORE_LIMIT_S = 60
@@ -75,6 +78,10 @@ async def evidence(backend: Backend, batch: Batch, since_s: float, kept: Kept, m
             found = await backend.evidence(batch, folder, since_s)
     except TimeoutError:
         kept.notes.append(f"the device told nothing of itself within {EVIDENCE_LIMIT_S} s")
+        return
+    except Exception as error:  # whatever it is, the test's verdict stands
+        kept.notes.append(f"the device could not be asked about itself: {type(error).__name__}: {error}")
+        log.exception("asking %s about itself failed", batch.device)
         return
     await asyncio.to_thread(_add, kept, found, most)
 

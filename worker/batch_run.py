@@ -146,9 +146,15 @@ class BatchRun:
                 await self._engine.record_session(self.batch.lease, prepared.session_id, None)
             await self._run_jobs(prepared)
         finally:
-            await self._executor.cleanup(prepared, failed=bool(self._left))
+            await self._clean_up(prepared)
         if prepared.video_url:
             await self._engine.record_session(self.batch.lease, prepared.session_id, prepared.video_url)
+
+    async def _clean_up(self, prepared: Prepared) -> None:
+        try:
+            await self._executor.cleanup(prepared, failed=bool(self._left))
+        except Exception:  # nothing depends on it any more, least of all other devices
+            log.exception("batch %s: cleaning up failed", self.batch.lease)
 
     async def _prepare_unless_abandoned(self) -> Prepared | None:
         if self._draining or self._lost:
@@ -237,7 +243,12 @@ class BatchRun:
     async def _ask_device(self) -> None:
         """Before a verdict is believed: a test whose phone is unplugged ends somehow before we are told."""
         self._limit(None)
-        if why := await self._backend.lost(self.batch.device):
+        try:
+            why = await self._backend.lost(self.batch.device)
+        except Exception as error:
+            log.exception("batch %s: asking for the device failed", self.batch.lease)
+            why = f"Asking for the device failed: {type(error).__name__}: {error}"
+        if why:
             self.lose_device(why)
 
     async def _start(self, job: BatchJob) -> None:

@@ -247,7 +247,11 @@ class Worker:
     async def _is_well(self, drive: Drive, device_id: int) -> bool:
         """Asked at first, in quarantine, and after a lost batch: the next one would cost its jobs a loss, too. And now
         and then, before it comes to that."""
-        why = await self._backend.probe(drive.device.name)
+        try:
+            why = await self._backend.probe(drive.device.name)
+        except Exception as error:
+            log.exception("probing %s failed", drive.device.name)
+            why = f"Probing it failed: {type(error).__name__}: {error}"
         if why:
             log.warning("claiming nothing: %s", why)
         well = await self._engine.report_health(device_id, why)

@@ -9,16 +9,13 @@ options: `reset` between two jobs, `open_session` and `close_session` where test
 from collections.abc import AsyncGenerator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import msgspec
 from msgspec import Struct, field
 
 from qgjob.models import Target
 from worker.batch import Batch, BatchJob, File
-from worker.config import ConfigError
-
-Settings = TypeVar("Settings", bound=Struct)
+from worker.config import ConfigError, Settings, settings_as
 
 
 class DeviceSpec(Struct, frozen=True):
@@ -142,10 +139,7 @@ class Options(Struct, frozen=True):
 
     def settings_as(self, shape: type[Settings]) -> Settings:
         """Raises ConfigError."""
-        try:
-            return msgspec.convert(self.settings, shape, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"backend setting: {error}") from None
+        return settings_as(shape, self.settings, "backend")
 
 
 def load(name: str, options: Options) -> Backend:

@@ -21,7 +21,7 @@ from msgspec import Struct, field
 
 from qgjob.models import FailureKind
 from worker.batch import Batch, BatchJob, File
-from worker.config import ConfigError
+from worker.config import ConfigError, Settings, settings_as
 from worker.devices import Backend
 
 
@@ -85,12 +85,15 @@ class Executor(Protocol):
 
 
 class Options(Struct, frozen=True):
-    """What `python -m worker` hands to the executor it starts. `settings`: numbers among them may be text, so convert
-    them with `strict=False`."""
+    """What `python -m worker` hands to the executor it starts."""
 
     project: Path
     backend: Backend
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def settings_as(self, shape: type[Settings]) -> Settings:
+        """Raises ConfigError."""
+        return settings_as(shape, self.settings, "executor")
 
 
 def load(name: str, options: Options) -> Executor:

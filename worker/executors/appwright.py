@@ -12,12 +12,10 @@ import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from worker.batch import Batch, BatchJob, PrepareError
-from worker.config import ConfigError
 from worker.executors import Event, Finished, Log, Options, Prepared, Started, appwright_project
 from worker.executors.appwright_attachment import Attachment
 from worker.executors.playwright_runner import Run, Runner
@@ -44,10 +42,7 @@ class AppWrightExecutor:
     """Runs the specs of a batch by the project's own AppWright, in Playwright's order: by file name."""
 
     def __init__(self, options: Options) -> None:
-        try:
-            settings = msgspec.convert(options.settings, Settings, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"appwright: {error}") from None
+        settings = options.settings_as(Settings)
         project = options.project.resolve()
         settings = replace(settings, config=settings.config or appwright_project.configuration(project))
         self._backend = options.backend

@@ -19,7 +19,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
@@ -78,10 +77,7 @@ class CommandExecutor:
     """Runs each spec by the command line of its settings."""
 
     def __init__(self, options: Options) -> None:
-        try:
-            self._settings = msgspec.convert(options.settings, Settings, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"command: {error}") from None
+        self._settings = options.settings_as(Settings)
         self._project = options.project.resolve()
         self._backend = options.backend
         processes.check_names(self._settings.env)

@@ -6,10 +6,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from worker.batch import Batch, BatchJob
-from worker.config import ConfigError
 from worker.executors import Event, Options, Prepared
 from worker.executors.playwright_runner import Run, Runner, Settings
 
@@ -18,10 +15,7 @@ class PlaywrightExecutor:
     """Runs the specs of a batch by `@playwright/test`, in its order: by file name."""
 
     def __init__(self, options: Options) -> None:
-        try:
-            settings = msgspec.convert(options.settings, Settings, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"playwright: {error}") from None
+        settings = options.settings_as(Settings)
         self._runner = Runner("playwright", options.project, settings)
         self._backend = options.backend
 

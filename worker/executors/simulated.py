@@ -17,11 +17,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from worker.batch import Batch, BatchJob
-from worker.config import ConfigError
 from worker.executors import Event, Finished, Log, Options, Prepared, Started
 
 
@@ -34,10 +32,7 @@ class SimulatedExecutor:
     """Sleeps instead of testing."""
 
     def __init__(self, options: Options) -> None:
-        try:
-            self._settings = msgspec.convert(options.settings, Settings, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"simulated: {error}") from None
+        self._settings = options.settings_as(Settings)
 
     async def prepare(self, batch: Batch) -> Prepared:
         return Prepared(batch)

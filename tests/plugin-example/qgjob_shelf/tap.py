@@ -31,7 +31,7 @@ class TapExecutor:
             try:
                 program = specs.locate(self._project, job.test_path)
             except specs.SpecError as error:
-                yield Finished(job.job_id, "failed", 0.0, "test", str(error))
+                yield Finished(job.job_id, "failed", 0.0, "test", str(error), permanent=True)
                 continue
             await self._backend.reset(prepared.batch)
             environment = processes.environment(prepared.batch, [job]) | self._backend.environment(prepared.batch)

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import os
 import re
 from collections.abc import AsyncGenerator
 
 from qgjob.models import Target
 from worker.devices import DeviceSpec, Options
+from worker.devices.adb import exclusive
 from worker.devices.adb.client import Adb, AdbError, unreachable
 
 log = logging.getLogger("worker")
@@ -33,6 +35,7 @@ class Discovery:
         self._ready: dict[str, DeviceSpec] = {}
         self._looks: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[str, asyncio.TimerHandle] = {}
+        self._held: dict[str, int] = {}
         self._said: dict[str, str] = {}
         self._listed = asyncio.Event()
         self._changed = asyncio.Event()
@@ -63,6 +66,8 @@ class Discovery:
             for timer in self._leaving.values():
                 timer.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for serial in list(self._held):
+                self._let_go(serial)
 
     async def _first_look(self) -> None:
         """The first answer holds what is there already, unless adb or a device keeps us waiting."""
@@ -125,6 +130,7 @@ class Discovery:
         del self._leaving[serial]
         self._looks.pop(serial).cancel()
         self._said.pop(serial, None)
+        self._let_go(serial)
         if self._ready.pop(serial, None):
             self._changed.set()
 
@@ -146,6 +152,10 @@ class Discovery:
         if sdk.isdigit() and int(sdk) < OLDEST_SDK:
             self._say(serial, f"{serial} has Android API level {sdk}, and {OLDEST_SDK} is the oldest that can be used.")
             return
+        while (held := exclusive.hold(serial)) is None:
+            self._say(serial, f"{serial} is driven by another worker on this machine. Waiting for it.")
+            await asyncio.sleep(LOOK_AGAIN_S)
+        self._held[serial] = held
         name = device_name(self._options.name, serial)
         labels = {
             "platform": "android",
@@ -158,6 +168,10 @@ class Discovery:
         self._ready[serial] = DeviceSpec(name, self._options.target, labels | self._options.labels)
         self._say(serial, "")
         self._changed.set()
+
+    def _let_go(self, serial: str) -> None:
+        if (held := self._held.pop(serial, None)) is not None:
+            os.close(held)
 
     def _say(self, about: str, words: str) -> None:
         """Once, until there is something else to say."""
