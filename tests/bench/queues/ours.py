@@ -57,7 +57,7 @@ class Device:
         return seconds
 
     def run(self, batch: Any) -> int:
-        """Report every job of the batch as passed, which the next claim ends; the number of jobs that this ended."""
+        """Report every job of the batch as passed and end the batch; the number of jobs that this ended."""
         if batch.install:
             self.connection.execute("select qgjob.record_install(p_lease => %s)", (batch.lease,))
         ids = [job["job_id"] for job in batch.jobs]
@@ -69,8 +69,9 @@ class Device:
         except psycopg.DatabaseError as error:
             if error.sqlstate != "QJ409":
                 raise
-            self.release(batch.lease)
             return 0  # an idle device has taken back some of them, which count as not started
+        finally:
+            self.release(batch.lease)
 
     def close(self) -> None:
         self.connection.execute("select qgjob.end_worker(p_worker_id => %s)", (self.worker_id,))
@@ -122,11 +123,7 @@ class Ours:
 
         def client(device: Device) -> list[float]:
             sizes: list[float] = []
-            while sum(sizes) < share and time.monotonic() < end:
-                # One that ends a batch waits for nobody's lane and may find nothing; the next one does.
-                batch = device.claim(self.batch) or device.claim(self.batch)
-                if batch is None:
-                    break
+            while sum(sizes) < share and time.monotonic() < end and (batch := device.claim(self.batch)):
                 sizes.append(device.run(batch))
             return sizes
 
