@@ -13,7 +13,9 @@ RULES: dict[str, LiteralString] = {
           or not exists (select from qgjob.run where run.run_id = run_job.run_id)
         union all
         select job_id from qgjob.job where not exists (
-          select from qgjob.job_group where job_group.group_id = job.group_id)""",
+          select from qgjob.job_group where job_group.group_id = job.group_id)
+          or retry_of is not null and not exists (
+            select from qgjob.job as earlier where earlier.job_id = job.retry_of)""",
     "a queued or running job is in a live batch": """
         select job_id from qgjob.job join qgjob.batch using (batch_id) where batch.ended_at is not null""",
     "a head is an upper bound of its pending jobs": """

@@ -16,6 +16,7 @@ def upgrade() -> None:
         drop trigger test_path_is_relative on qgjob.job;
         drop function qgjob.refuse_row();
         alter table qgjob.run drop column retry_of;
+        alter table qgjob.job drop constraint job_retry_of_fkey;
 
         alter table qgjob.attempt add column permanent boolean not null default false;
         alter type qgjob.attempt_result add attribute permanent boolean;

@@ -22,6 +22,7 @@ declare
   v_created bigint[];
   v_instead bigint[];
   v_joined bigint[];
+  v_answers qgjob.submitted[];
 begin
   perform qgjob.require_name('org_id', org_id), qgjob.require_org(org_id),
     qgjob.require_name('app_version_id', app_version_id), qgjob.check_labels(labels, 'run')
@@ -164,11 +165,18 @@ begin
     select coalesce(joined.job_id, wanted.job_id) as job_id, joined.job_id is not null as joined, run_ids
     from unnest(v_wanted) as wanted
     left join unnest(v_joined, v_instead) as joined (job_id, instead_of) on joined.instead_of = wanted.job_id
+  ), kept as (
+    insert into qgjob.run_job (run_id, job_id, deduplicated)
+    select run_ids[1], job_id, joined from waited_for
+    union all
+    select run_id, job_id, true from waited_for, unnest(run_ids[2:]) as run_id where cardinality(run_ids) > 1
+    returning run_id, job_id, deduplicated
+  ), answer as (
+    select run_id, count(*)::integer as total, count(*) filter (where deduplicated)::integer as deduplicated,
+      array_agg(job_id order by job_id) as job_ids
+    from kept group by run_id
   )
-  insert into qgjob.run_job (run_id, job_id, deduplicated)
-  select run_ids[1], job_id, joined from waited_for
-  union all
-  select run_id, job_id, true from waited_for, unnest(run_ids[2:]) as run_id where cardinality(run_ids) > 1;
+  select array_agg((run_id, total, deduplicated, false, job_ids)::qgjob.submitted) into v_answers from answer;
   if not p_each and cardinality(v_wanted) <> cardinality(p_requests) then
     update qgjob.run set total = cardinality(v_wanted), remaining = cardinality(v_wanted) where run_id = any (v_new);
   end if;
@@ -195,19 +203,12 @@ begin
   return query
   select answer.run_id, answer.total, answer.deduplicated, answer.replayed, answer.job_ids
   from (
-    select number, run_id, count(*)::integer as total, count(*) filter (where deduplicated)::integer as deduplicated,
-      false as replayed, array_agg(job_id order by job_id) as job_ids
-    from unnest(v_runs) as run, lateral (  -- run by run: joined, all of run_job may look cheap while it is empty
-      select job_id, deduplicated from qgjob.run_job where run_job.run_id = run.run_id offset 0
-    ) as waited_for
-    group by number, run_id
+    select number, answer
+    from unnest(v_runs) as run join unnest(v_answers) as answer using (run_id)
     union all
-    select number, (answer).run_id, (answer).total, (answer).deduplicated, (answer).replayed, (answer).job_ids
-    from (
-      select number, qgjob.replay_submission(org_id, idempotency_key, request_hash) as answer
-      from unnest(v_all) where run_id <> all (v_new)
-      offset 0  -- or it would be asked for each column
-    ) as earlier
-  ) as answer
+    select number, qgjob.replay_submission(org_id, idempotency_key, request_hash)
+    from unnest(v_all) where run_id <> all (v_new)
+    offset 0  -- or it would be asked for each column
+  ) as found (number, one), lateral (select (one).*) as answer
   order by number;
 end $$;
