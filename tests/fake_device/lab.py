@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -43,7 +44,7 @@ class Lab:
         self._announcing.cancel()
         for device in self._devices:
             self.unplug(device)
-        self.run("kill-server", check=False)
+        self._end_server()
         self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -69,11 +70,11 @@ class Lab:
     def unplug(self, device: FakeDevice) -> None:
         self._do(device.unplug())
 
-    def run(self, *words: str, check: bool = True) -> str:
+    def run(self, *words: str, check: bool = True, timeout: float = 60) -> str:
         """adb by hand."""
         done = subprocess.run(
             [self.adb, *words],
-            env=self.environment, capture_output=True, text=True, timeout=60, check=check,
+            env=self.environment, capture_output=True, text=True, timeout=timeout, check=check,
         )  # fmt: skip
         return done.stdout
 
@@ -85,6 +86,16 @@ class Lab:
 
     def wait(self, device: FakeDevice, state: str = "device") -> None:
         assert wait_until(lambda: self.is_listed(device, state), 30), self.run("devices")
+
+    def _end_server(self) -> None:
+        """Now and then one that was only just started waits for itself, and for ever."""
+        try:
+            self.run("kill-server", check=False, timeout=20)
+        except subprocess.TimeoutExpired:
+            for process in Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    if f"\0tcp:{self.port}\0" in (process / "cmdline").read_text():
+                        os.kill(int(process.name), signal.SIGKILL)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
