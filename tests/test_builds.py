@@ -275,6 +275,7 @@ def test_the_hash_of_a_url_is_of_what_is_there(services: Services, engine: Engin
         (("--android=.",), "is a folder"),
         (("--android=package.json",), "does not end in .apk or .aab"),
         (("--android=a.apk", "--ios=b.ipa", "--app-id=com.example"), "one by one"),
+        (("--android=https://[::1/app.apk",), "is no URL"),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_sent(services: Services, argv: tuple[str, ...], said: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from http.client import HTTPMessage
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -70,8 +71,8 @@ def test_organisations_their_quotas_and_schedules_from_http_to_the_shell(engine:
     assert services.qgjob("schedules", "set", "nightly", "--app-version-id=newest").returncode == 0
     now = json.loads(services.qgjob("schedules", "show", "nightly", "--json").stdout)["data"]
     assert (now["app_version_id"], now["time_zone"], len(now["jobs"])) == (None, "Europe/Berlin", 1)
-    for nothing in ((), ("--target=device",), ("--cron=0 2 * * *", "--at=2027-01-01T06:00")):
-        assert services.qgjob("schedules", "set", "nightly", *nothing).returncode == 2
+    for mistake in ((), ("--target=device",), ("--cron=0 2 * * *", "--at=2027-01-01T06:00"), ("--test=\udcff.js",)):
+        assert services.qgjob("schedules", "set", "nightly", *mistake).returncode == 2
     assert services.qgjob("schedules", "remove", str(schedule["schedule_id"])).returncode == 0
     assert services.qgjob("schedules", "pause", "nightly").returncode == 2
 
@@ -85,6 +86,29 @@ def test_organisations_their_quotas_and_schedules_from_http_to_the_shell(engine:
         submission = {"org_id": "acme", "name": "x", "jobs": [{"test_path": "a.js"}], **wrong}
         assert send(f"{url}/schedules", submission)[2]["type"] == f"urn:qgjob:{rule}", wrong
     assert engine.value("select count(*) from qgjob.schedule") == 0
+
+
+def test_new_tests_of_a_schedule_run_where_its_others_did_and_as_their_manifest_says(
+    services: Services, tmp_path: Path
+) -> None:
+    url = services.api()
+    usual = {"target": "device", "selector": {"platform": "ios"}, "priority": "high"}
+    schedule = {"org_id": "acme", "name": "nightly", "cron": "0 2 * * *", "jobs": [{"test_path": "a.js"}]}
+    assert send(f"{url}/schedules", {**schedule, "defaults": usual})[0] == 201
+
+    def job(*argv: str) -> tuple[str, ...]:
+        """The only one, as it would be submitted now."""
+        assert services.qgjob("schedules", "set", "nightly", *argv).returncode == 0
+        ran = json.loads(services.qgjob("schedules", "run-now", "nightly", "--json").stdout)["data"]
+        found = services.get(f"/jobs/{ran['job_ids'][0]}")
+        return found["test_path"], found["target"], found["selector"].get("platform"), found["priority"]
+
+    assert "targets       device:platform=ios" in services.qgjob("schedules", "show", "nightly").stdout
+    assert job("--app-version-id=v1", "--test=b.js") == ("b.js", "device", "ios", "high")
+    manifest = tmp_path / "smoke.toml"
+    manifest.write_text('defaults = {priority = "low"}\ntests = [{path = "c.js"}]\n')
+    assert job(f"--manifest={manifest}") == ("c.js", "device", "ios", "low")
+    assert job("--test=d.js", "--target=emulator") == ("d.js", "emulator", None, "low")
 
 
 def test_requests_beyond_the_limit_are_told_when_to_come_back(engine: Engine, services: Services) -> None:

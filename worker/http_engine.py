@@ -97,7 +97,8 @@ class HttpEngine:
             "reset_s": result.reset_s,
             "upload_s": stored and stored.seconds,
             "video_offset_s": result.video_offset_s,
-            "permanent": result.permanent,
+            # An API that is older than this worker refuses what it does not know, and a refusal ends the worker.
+            **({"permanent": True} if result.permanent else {}),
         }
         report = {"lease": lease, "status": result.status, "failure_kind": result.failure_kind, "result": told}
         return (await self._report(result.job_id, report)).status

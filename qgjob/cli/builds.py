@@ -143,6 +143,10 @@ def is_url(source: str) -> bool:
 def check(platform: Platform, source: str, sha256: str | None) -> None:
     """Everything that can be known before anything is sent."""
     if is_url(source):
+        try:
+            urlsplit(source)
+        except ValueError as error:
+            raise Usage(f"--{platform}={source} is no URL: {error}") from error
         if sha256 is None and not source.startswith(READABLE_HERE):
             raise Usage(f"--{platform}={source} needs --sha256", hint=HASH_HINT)
         return

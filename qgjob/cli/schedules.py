@@ -14,7 +14,7 @@ from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.submit import announce, complete_target, merged
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import JobSubmission, Priority, Schedule, ScheduleAddition
+from qgjob.models import JobDefaults, JobSubmission, Priority, Schedule, ScheduleAddition
 
 NIGHTLY = "qgjob schedules add nightly --org-id=qualgent --cron='0 2 * * 1-5' --time-zone=Europe/Berlin"
 EPILOG = options.examples(f"{NIGHTLY} \\", "    --test='tests/**/*.spec.js'", "qgjob schedules pause nightly")
@@ -91,7 +91,7 @@ def add(
         raise Usage("give either --cron or --at")
     project = settings.project()
     flags = ManifestDefaults(targets=target or None, priority=priority, retries=retries)
-    plan, jobs = planned(test, tests_from, manifest, flags, project)
+    plan, jobs = planned(test, tests_from, manifest, flags, project.targets or ["emulator"])
     if not jobs:
         raise Usage("no tests given", hint="give --test, --tests-from or --manifest")
     addition = ScheduleAddition(
@@ -107,10 +107,7 @@ def add(
         defaults=merged(flags, plan.defaults, project),
         labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},
     )
-    try:
-        msgspec.json.decode(msgspec.json.encode(addition), type=ScheduleAddition)
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        raise Usage(f"cannot schedule this: {error}") from error
+    checked(addition, ScheduleAddition)
     return tell(settings.connect(server_url).add_schedule(addition), "Added", as_json=as_json)
 
 
@@ -178,27 +175,35 @@ def set_schedule(
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
-    """Change when a schedule submits, which build, or which tests: these take the place of all that it had."""
+    """Change when a schedule submits, which build, or which tests: these take the place of all that it had, on its
+    targets unless others are said."""
     if cron is not None and at is not None:
         raise Usage("give either --cron or --at")
+    client = settings.connect(server_url)
+    found = client.schedule(find(client, schedule, org_id))
     flags = ManifestDefaults(targets=target or None)
-    plan, jobs = planned(test, tests_from, manifest, flags, settings.project())
+    plan, jobs = planned(test, tests_from, manifest, flags, targets_of(found))
     if target and not jobs:
         raise Usage("--target goes with tests", hint="give --test, --tests-from or --manifest, too")
     build = app_version_id or plan.app_version_id
+    defaults = merged(ManifestDefaults(), plan.defaults, settings.Project())
     said: dict[str, Any] = {
         "cron": cron,
         "at": None if at is None else moment(at, time_zone),
         "time_zone": time_zone,
         "app_version_id": build,
         "jobs": jobs or None,
+        "defaults": defaults if defaults != JobDefaults() else None,
+        "labels": plan.labels or None,
     }
     changes = {name: value for name, value in said.items() if value is not None}
     if build == NEWEST:
         changes["app_version_id"] = None
     if not changes:
         raise Usage("nothing to change", hint="qgjob schedules set --help names what can be")
-    return change(schedule, org_id, server_url, changes, "Changed", as_json=as_json)
+    checked(changes, dict[str, Any])
+    checked(jobs, list[JobSubmission])
+    return tell(client.change_schedule(found.schedule_id, changes), "Changed", as_json=as_json)
 
 
 @schedules_app.command(epilog=PAUSE_EPILOG)
@@ -282,17 +287,38 @@ def planned(
     tests_from: str | None,
     manifest: str | None,
     flags: ManifestDefaults,
-    project: settings.Project,
+    targets: list[str],
 ) -> tuple[Manifest, list[JobSubmission]]:
-    """What these flags say together. Globs are looked up now."""
+    """What these flags say together; `targets`: where they say none. Globs are looked up now."""
     plan = select.read_manifest(manifest) if manifest is not None else Manifest(tests=[])
     listed = [*(test or []), *(select.read_list(tests_from) if tests_from is not None else [])]
     tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
-    return plan, select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags)
+    return plan, select.jobs(tests, targets, plan.defaults, flags)
+
+
+def checked(said: object, shape: Any) -> None:
+    """The limits that the shapes state, said before anything is sent. The rest is the server's to judge."""
+    try:
+        msgspec.json.decode(msgspec.json.encode(said), type=shape)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise Usage(f"cannot schedule this: {error}") from error
+
+
+def targets_of(schedule: Schedule) -> list[str]:
+    """As `--target` takes them."""
+    usual = schedule.defaults
+    return sorted(
+        {
+            words.target(
+                job.target or usual.target or "emulator",
+                (usual.selector if job.selector is None else job.selector) or {},
+            )
+            for job in schedule.jobs
+        }
+    )
 
 
 def text(schedule: Schedule) -> str:
-    targets = sorted({words.target(job.target or "emulator", job.selector or {}) for job in schedule.jobs})
     tests = list(dict.fromkeys(job.test_path for job in schedule.jobs))
     return output.fields(
         [
@@ -308,7 +334,7 @@ def text(schedule: Schedule) -> str:
             ("last error", output.one_line(schedule.last_error or "")),
             ("build", schedule.app_version_id or NEWEST),
             ("labels", words.pairs(schedule.labels)),
-            ("targets", ", ".join(targets)),
+            ("targets", ", ".join(targets_of(schedule))),
             ("tests", f"{tests[0]}, and {len(tests) - 1} more" if len(tests) > 1 else tests[0]),
         ]
     )
