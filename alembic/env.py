@@ -1,11 +1,14 @@
 """Bring one database to the state this checkout describes.
 
 Tables change through the numbered revisions in versions/. Functions and views live in sql/, one object per file, and
-are created again whenever a file changed. Everything happens in one transaction, one migrator at a time.
+are created again whenever a file changed. Everything happens in one transaction, one migrator at a time; where others
+are in its way it begins again.
 """
 
 import os
+import random
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +18,10 @@ from alembic import context
 
 SQL = Path(__file__).resolve().parents[1] / "sql"
 OLDEST = 150_000
+# Shorter than deadlock_timeout: whoever is in the way of a migration, and waits for it, goes on and loses nothing.
+LOCKS_MS = 500
+# How long to begin again where somebody is in the way each time.
+PATIENCE_S = 120
 
 
 ROLES = """select string_agg(rolname, ' ' order by rolname) from pg_roles
@@ -61,6 +68,18 @@ def warn(notice: psycopg.errors.Diagnostic) -> None:
 
 def migrate(url: sa.URL) -> None:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return migrate_at_once(engine)
+        except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+            in_the_way = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+            if not isinstance(getattr(error, "orig", error), in_the_way) or time.monotonic() > give_up_at:
+                raise
+        time.sleep(random.uniform(0.1, 1))
+
+
+def migrate_at_once(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         version = connection.connection.driver_connection.info.server_version
         if version < OLDEST:
@@ -69,7 +88,7 @@ def migrate(url: sa.URL) -> None:
         connection.connection.driver_connection.add_notice_handler(warn)
         connection.exec_driver_sql("set local lock_timeout = '5min'")  # nobody waits for whoever waits here
         connection.exec_driver_sql("select pg_advisory_xact_lock(hashtext('qgjob.migrate'))")
-        connection.exec_driver_sql("set local lock_timeout = '4s'")
+        connection.exec_driver_sql(f"set local lock_timeout = '{LOCKS_MS}ms'")
         connection.exec_driver_sql("create schema if not exists qgjob")
         context.configure(connection=connection, version_table_schema="qgjob")
         with context.begin_transaction():
@@ -85,7 +104,7 @@ try:
     migrate(address)
 except sa.exc.ArgumentError:
     refuse("QGJOB_DATABASE_URL is not a URL of the form postgresql://user:password@host:5432/database.")
-except sa.exc.OperationalError as error:
-    refuse(f"cannot migrate the database: {str(error.orig).strip()}")
+except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+    refuse(f"cannot migrate the database: {str(getattr(error, 'orig', error)).strip()}")
 except psycopg.errors.InsufficientPrivilege as error:
     refuse(f"this role may not migrate the database: {error.diag.message_primary}")

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from conftest import CHECKOUT, url_of
 
+from qgjob.children import wait_until
+
 
 @pytest.fixture
 def empty_url(empty_database: psycopg.Connection[Any]) -> Iterator[str]:
@@ -24,6 +26,10 @@ def python(*argv: str, url: str | None) -> subprocess.Popen[str]:
         [sys.executable, "-m", *argv], cwd=CHECKOUT, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+
+
+def head() -> str:
+    return max(path.name[:4] for path in (CHECKOUT / "alembic" / "versions").glob("[0-9]*.py"))
 
 
 def test_several_migrators_at_once_on_an_empty_database(empty_url: str) -> None:
@@ -46,6 +52,26 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
         again.communicate(timeout=60)
         assert again.returncode == 0
         assert connection.execute(fingerprint).fetchone() == before
+
+
+def test_who_is_in_the_way_of_a_migration_goes_on_and_it_begins_again(empty_url: str) -> None:
+    before = python("alembic", "upgrade", "0013", url=empty_url)
+    output, _ = before.communicate(timeout=60)
+    assert before.returncode == 0, output
+    with psycopg.connect(empty_url) as reader, psycopg.connect(empty_url, autocommit=True) as looks:
+        reader.execute("select from qgjob.attempt")
+        migrator = python("alembic", "upgrade", "head", url=empty_url)
+        held = "select from pg_locks where relation = 'qgjob.job'::regclass and mode = 'AccessExclusiveLock'"
+        assert wait_until(lambda: looks.execute(held).fetchone() is not None, 60)
+        # Each holds what the other wants; deadlock_timeout would end one of them after a second.
+        reader.execute("select from qgjob.job")
+        assert migrator.poll() is None
+        reader.rollback()
+        output, _ = migrator.communicate(timeout=60)
+        assert migrator.returncode == 0, output
+        assert looks.execute("select version_num from qgjob.alembic_version").fetchone() == (head(),)
+        deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
+        assert looks.execute(deadlocks).fetchone() == (0,)
 
 
 @pytest.mark.parametrize("service", ["api", "worker", "alembic"])

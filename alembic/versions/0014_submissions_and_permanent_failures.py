@@ -1,8 +1,8 @@
-"""What submissions no longer need. A job's path is checked where it is submitted (read_jobs), which is the only way in,
-and not by the table once more: the second time was a tenth of what a large submission costs. A run that repeats another
-says so by its jobs.
+"""Rules that were checked twice, checked once, and failures that no further attempt can help.
 
-And failures that no further attempt can help."""
+A job's path is checked where it is submitted (read_jobs), which is the only way in; by the table once more, it was a
+tenth of what a large submission costs. What a job repeats is written by one function, of jobs that it reads.
+"""
 
 from alembic import op
 
@@ -11,11 +11,11 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
+    # In the order in which results take them, so that nobody holds the second who waits for the first.
     op.execute(
         """
         drop trigger test_path_is_relative on qgjob.job;
         drop function qgjob.refuse_row();
-        alter table qgjob.run drop column retry_of;
         alter table qgjob.job drop constraint job_retry_of_fkey;
 
         alter table qgjob.attempt add column permanent boolean not null default false;
