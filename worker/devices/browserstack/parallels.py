@@ -258,8 +258,8 @@ class BrowserStackParallels:
         return None
 
     async def close(self) -> None:
-        for left in list(self._open.values()):
-            await self.close_session(left.session, failed=True)
+        left = [held.session for held in self._open.values()]
+        await asyncio.gather(*(self.close_session(session, failed=True) for session in left))
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=OPENING_GRACE_S)
         await self._api.close()
