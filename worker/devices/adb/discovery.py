@@ -82,7 +82,7 @@ class Discovery:
         pause = 0.1
         while True:
             try:
-                await self._adb.run("start-server", limit_s=30)
+                await self._start_server()
                 async for states in self._lists():
                     pause = 0.1
                     self._say("adb", "")
@@ -93,6 +93,16 @@ class Discovery:
             self._see({})
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _start_server(self) -> None:
+        """To its end, also when this is cancelled: a server whose start was cut off may wait for itself, and for ever,
+        with every adb of the machine."""
+        starting = asyncio.create_task(self._adb.run("start-server", limit_s=30))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.gather(starting, return_exceptions=True)
+            raise
 
     async def _lists(self) -> AsyncGenerator[dict[str, str], None]:
         """What `adb track-devices` prints: the whole list at each change, its length before it as four hex digits."""
