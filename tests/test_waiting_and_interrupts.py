@@ -1,5 +1,6 @@
 """Waiting survives outages, ends in time, and leaves in good order when a signal comes."""
 
+import contextlib
 import json
 import os
 import pty
@@ -12,6 +13,10 @@ from typing import Any
 
 import pytest
 from stand_in import Answer, StandIn, dropped, environment, job, page, problem, qgjob, run, started, submitted
+
+from qgjob.cli import settings, submit
+from qgjob.cli.options import OnInterrupt
+from qgjob.errors import Left, Signalled
 
 SUBMIT = ("submit", "--org-id=qualgent", "--app-version-id=v1", "--test=a", "--wait")
 AT_ONCE = {"retry-after": "0"}
@@ -184,6 +189,23 @@ def test_a_signal_while_submitting_cancels_what_the_server_made_of_it() -> None:
         never.set()
     assert process.returncode == 130
     assert "run 12 is cancelled" in stderr
+
+
+def test_a_signal_between_submitting_and_waiting_cancels_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise Signalled(signal.SIGINT)
+
+    monkeypatch.setattr(submit, "announce", interrupted)
+    with StandIn() as server, contextlib.closing(settings.connect(server.url)) as client:
+        monkeypatch.setattr(settings, "connect", lambda *_: client)
+        server.on("POST", "/runs", submitted(34))
+        server.on("POST", "/runs/12/cancel", {"cancelled": 1, "stopping": 0})
+        with pytest.raises(Left, match="run 12 is cancelled"):
+            submit.submit(
+                org_id="o", app_version_id="v", test=["a"], wait=True, on_interrupt=OnInterrupt.cancel,
+                server_url=server.url,
+            )  # fmt: skip
+        assert len(server.asked("POST", "/runs/12/cancel")) == 1
 
 
 def test_a_signal_while_submitting_tells_the_key_that_finds_the_run_again() -> None:

@@ -127,16 +127,19 @@ def submit(
     client = settings.connect(server_url, submission.org_id)
     waits = wait or how.junit_xml is not None
     key = idempotency_key or str(uuid.uuid4())
+    run: RunSubmitted | None = None
     try:
         run = client.submit_run(submission, key=key)
+        announce(run, waits=waits, as_json=as_json, quiet=quiet)
     except Signalled as signalled:
-        if waits and how.on_interrupt is OnInterrupt.cancel:
+        run_id = run.run_id if run else None
+        if run_id is None and waits and how.on_interrupt is OnInterrupt.cancel:
             run_id = following.found_after(client, submission.org_id, key)
-            if run_id is not None:
-                raise following.leave(client, run_id, signalled, how) from None
-        output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
+        if waits and run_id is not None:
+            raise following.leave(client, run_id, signalled, how) from None
+        if run_id is None:
+            output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
         raise
-    announce(run, waits=waits, as_json=as_json, quiet=quiet)
     return following.follow(client, run.run_id, how) if waits else Exit.OK
 
 
