@@ -216,7 +216,7 @@ def planned(
         defaults=submit.merged(flags, ManifestDefaults(), project),
         labels={**project.labels, **github.labels(step), **select.parse_labels(label or [])},
     )
-    submit.checked(submission)
+    submit.checked(submission, RunSubmission)
     return submission
 
 

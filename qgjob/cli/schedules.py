@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 import typer
 
 from qgjob.cli import options, output, settings, words
 from qgjob.cli import selection as select
 from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
-from qgjob.cli.submit import announce, complete_target, merged
+from qgjob.cli.submit import announce, checked, complete_target, merged
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
 from qgjob.models import JobDefaults, JobSubmission, Priority, Schedule, ScheduleAddition
@@ -107,7 +106,7 @@ def add(
         defaults=merged(flags, plan.defaults, project),
         labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},
     )
-    checked(addition, ScheduleAddition)
+    checked(addition, ScheduleAddition, to="schedule")
     return tell(settings.connect(server_url).add_schedule(addition), "Added", as_json=as_json)
 
 
@@ -201,8 +200,8 @@ def set_schedule(
         changes["app_version_id"] = None
     if not changes:
         raise Usage("nothing to change", hint="qgjob schedules set --help names what can be")
-    checked(changes, dict[str, Any])
-    checked(jobs, list[JobSubmission])
+    checked(changes, dict[str, Any], to="schedule")
+    checked(jobs, list[JobSubmission], to="schedule")
     return tell(client.change_schedule(found.schedule_id, changes), "Changed", as_json=as_json)
 
 
@@ -294,14 +293,6 @@ def planned(
     listed = [*(test or []), *(select.read_list(tests_from) if tests_from is not None else [])]
     tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
     return plan, select.jobs(tests, targets, plan.defaults, flags)
-
-
-def checked(said: object, shape: Any) -> None:
-    """The limits that the shapes state, said before anything is sent. The rest is the server's to judge."""
-    try:
-        msgspec.json.decode(msgspec.json.encode(said), type=shape)
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        raise Usage(f"cannot schedule this: {error}") from error
 
 
 def targets_of(schedule: Schedule) -> list[str]:

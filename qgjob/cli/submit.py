@@ -1,7 +1,7 @@
 """`qgjob submit`: one atomic request for all tests, and, if wanted, the wait for their verdict."""
 
 import uuid
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -120,7 +120,7 @@ def submit(
         defaults=merged(flags, plan.defaults, project),
         labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},
     )
-    checked(submission)
+    checked(submission, RunSubmission)
     if dry_run:
         show_plan(submission, as_json=as_json)
         return Exit.OK
@@ -164,12 +164,12 @@ def job_seconds(text: str) -> int:
     return seconds
 
 
-def checked(submission: RunSubmission) -> None:
+def checked(said: object, shape: Any, *, to: str = "submit") -> None:
     """The limits that the shapes state, said before anything is sent. The rest is the server's to judge."""
     try:
-        msgspec.json.decode(msgspec.json.encode(submission), type=RunSubmission)
+        msgspec.json.decode(msgspec.json.encode(said), type=shape)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        raise Usage(f"cannot submit this: {error}") from error
+        raise Usage(f"cannot {to} this: {error}") from error
 
 
 def announce(run: RunSubmitted, *, waits: bool, as_json: bool, quiet: bool) -> None:
