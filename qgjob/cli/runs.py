@@ -6,6 +6,7 @@ import msgspec
 import typer
 
 from qgjob.cli import job_summary, junit, options, output, settings, verdict, words
+from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts
 from qgjob.cli.reporting import LISTED
 from qgjob.errors import Exit
@@ -34,7 +35,7 @@ def runs(
     asked: list[tuple[str, str | int]] = [("org_id", org)]
     asked += [("app_version_id", app_version_id)] if app_version_id is not None else []
     asked += [("limit", limit)]
-    page = settings.connect(server_url).runs([*asked, *([("cursor", cursor)] if cursor is not None else [])])
+    page = settings.connect(server_url).runs(page_of(asked, cursor))
     if as_json:
         output.answer_json("runs", msgspec.structs.asdict(page))
     elif quiet and page.runs:
@@ -42,9 +43,8 @@ def runs(
     else:
         headings = "RUN STATUS BUILD JOBS LABELS CREATED TOOK"
         output.rows(headings, [row(run) for run in page.runs], empty="no run matches")
-    if page.next_cursor is not None and not quiet:
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in asked]
-        output.say(f"more: {words.command('runs', *flags, f'--cursor={page.next_cursor}')}")
+    if not quiet:
+        say_more("runs", asked=asked, next_cursor=page.next_cursor)
     return Exit.OK
 
 

@@ -7,10 +7,12 @@ import msgspec
 import typer
 
 from qgjob.cli import options, output, settings, verdict, waiting, words
+from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts, progress
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
 from qgjob.models import Attempt, Job, JobPage
+from qgjob.transport import Params
 
 STATUS_EPILOG = options.examples(
     "qgjob status --job-id=abc456", "qgjob status --run-id=12 --watch", "qgjob status --job-id=34 --attempts --json"
@@ -63,12 +65,11 @@ def status(
     if as_json:
         output.answer_json("run", run)
         return Exit.OK
-    page = client.jobs([("org_id", run.org_id), ("run_id", run.run_id), ("limit", 50)])
+    asked: Params = [("org_id", run.org_id), ("run_id", run.run_id), ("limit", 50)]
+    page = client.jobs(asked)
     output.answer(f"Run {run.run_id} {run.status} · build {output.one_line(run.app_version_id)} · {counts(run)}")
     output.answer(job_table(page.jobs))
-    if page.next_cursor is not None:
-        flags = (f"--org-id={run.org_id}", f"--run-id={run.run_id}", f"--cursor={page.next_cursor}", "--limit=50")
-        output.say(f"more: {words.command('list', *flags)}")
+    say_more("list", asked=asked, next_cursor=page.next_cursor)
     return Exit.OK
 
 
@@ -176,19 +177,16 @@ def list_jobs(
 ) -> int:
     """List jobs of an organisation, newest first."""
     org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
-    filters: list[tuple[str, str | int]] = [("status", name.value) for name in status or []]
-    filters += [("target", target.value)] if target is not None else []
-    filters += [("app_version_id", app_version_id)] if app_version_id is not None else []
-    filters += [("run_id", run_id)] if run_id is not None else []
-    filters += [("since", words.since(since))] if since is not None else []
-    filters += [("limit", limit)]
-    page = settings.connect(server_url).jobs(
-        [("org_id", org), *filters, *([("cursor", cursor)] if cursor is not None else [])]
-    )
+    asked: list[tuple[str, str | int]] = [("org_id", org), *(("status", name.value) for name in status or [])]
+    asked += [("target", target.value)] if target is not None else []
+    asked += [("app_version_id", app_version_id)] if app_version_id is not None else []
+    asked += [("run_id", run_id)] if run_id is not None else []
+    asked += [("since", words.since(since))] if since is not None else []
+    asked += [("limit", limit)]
+    page = settings.connect(server_url).jobs(page_of(asked, cursor))
     show_page(page, as_json=as_json, quiet=quiet)
-    if page.next_cursor is not None and not quiet:
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in [("org_id", org), *filters]]
-        output.say(f"more: {words.command('list', *flags, f'--cursor={page.next_cursor}')}")
+    if not quiet:
+        say_more("list", asked=asked, next_cursor=page.next_cursor)
     return Exit.OK
 
 

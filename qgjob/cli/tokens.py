@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from qgjob.cli import options, output, settings, words
+from qgjob.cli.paging import page_of, say_more
 from qgjob.errors import Exit, Usage
 from qgjob.models import Token
 from qgjob.transport import Params
@@ -84,19 +85,13 @@ def list_tokens(
     server_url: options.ServerUrl = None,
 ) -> int:
     """List tokens, newest first: whose they are, what they may, when they were last used."""
-    params: Params = [
-        ("limit", limit),
-        *([("org_id", org_id)] if org_id else []),
-        *([("cursor", cursor)] if cursor else []),
-    ]
-    page = settings.connect(server_url).tokens(params)
+    asked: Params = [*([("org_id", org_id)] if org_id else []), ("limit", limit)]
+    page = settings.connect(server_url).tokens(page_of(asked, cursor))
     if as_json:
         output.answer_json("tokens", msgspec.structs.asdict(page))
         return Exit.OK
     output.rows("TOKEN NAME ORGANISATION SCOPES BEGINS USED VALID", [row(one) for one in page.tokens], empty="no token")
-    if page.next_cursor is not None:
-        flags = (*([f"--org-id={org_id}"] if org_id else []), f"--limit={limit}", f"--cursor={page.next_cursor}")
-        output.say(f"more: {words.command('token', 'list', *flags)}")
+    say_more("token", "list", asked=asked, next_cursor=page.next_cursor)
     return Exit.OK
 
 

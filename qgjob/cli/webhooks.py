@@ -1,15 +1,17 @@
 """`qgjob webhooks`: who is told of what, and how the telling goes."""
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 import typer
 
 from qgjob.cli import options, output, settings, words
+from qgjob.cli.paging import page_of, say_more
 from qgjob.client import Client
 from qgjob.errors import Exit, TimedOut, Usage
 from qgjob.models import Delivery
+from qgjob.transport import Params
 
 EPILOG = options.examples(
     "qgjob webhooks add --org-id=qualgent --url=https://ci.example.com/hook", "qgjob webhooks test 1"
@@ -222,9 +224,8 @@ def deliveries(
     server_url: options.ServerUrl = None,
 ) -> int:
     """List what was or is to be delivered, newest first."""
-    asked: dict[str, Any] = {"status": status.value if status else None, "limit": limit, "cursor": cursor}
-    params = [(name, value) for name, value in asked.items() if value is not None]
-    page = settings.connect(server_url).deliveries(webhook_id, params)
+    asked: Params = [*([("status", status.value)] if status else []), ("limit", limit)]
+    page = settings.connect(server_url).deliveries(webhook_id, page_of(asked, cursor))
     if as_json:
         output.answer_json("deliveries", page)
         return Exit.OK
@@ -244,10 +245,7 @@ def deliveries(
         output.answer(output.table("DELIVERY EVENT STATUS TRIES CREATED NEXT ANSWER", rows))
     else:
         output.say("no delivery")
-    if page.next_cursor is not None:
-        flags = [f"--status={status.value}"] if status else []
-        rest = (*flags, f"--limit={limit}", f"--cursor={page.next_cursor}")
-        output.say(f"more: {words.command('webhooks', 'deliveries', str(webhook_id), *rest)}")
+    say_more("webhooks", "deliveries", str(webhook_id), asked=asked, next_cursor=page.next_cursor)
     return Exit.OK
 
 
