@@ -453,6 +453,77 @@ def test_a_job_that_goes_back_waits_for_the_head_to_be_lowered(engine: Engine, s
     assert engine.value(HEADLESS) == 0
 
 
+def limited(engine: Engine, most: int, org: str = "acme") -> None:
+    engine.rows("update qgjob.org set max_devices = %s where org_id = %s returning 1", most, org)
+
+
+def live_batches(engine: Engine, org: str = "acme") -> int:
+    return int(engine.value("select count(*) from qgjob.batch where org_id = %s and ended_at is null", org))
+
+
+def test_two_claims_in_two_lanes_do_not_share_the_last_device(engine: Engine, second: Session) -> None:
+    engine.submit({"test_path": "a.js", "selector": {"os": "14"}}, {"test_path": "b.js", "selector": {"os": "15"}})
+    limited(engine, 1)
+    one, two = engine.drive("phone-1", os="14"), engine.drive("phone-2", os="15")
+    with held(engine):
+        assert engine.claim(one)
+        other = second.blocked(lambda session: session.claim(two))
+    assert after(other) is None
+    assert live_batches(engine) == 1
+
+
+def test_a_claim_that_was_rolled_back_leaves_its_room_to_the_next(engine: Engine, second: Session) -> None:
+    engine.submit({"test_path": "a.js", "selector": {"os": "14"}}, {"test_path": "b.js", "selector": {"os": "15"}})
+    limited(engine, 1)
+    one, two = engine.drive("phone-1", os="14"), engine.drive("phone-2", os="15")
+    with pytest.raises(ZeroDivisionError), held(engine):
+        engine.claim(one)
+        other = second.blocked(lambda session: session.claim(two))
+        raise ZeroDivisionError
+    assert after(other).jobs[0]["test_path"] == "b.js"
+
+
+def test_who_goes_on_with_its_build_takes_the_last_device_from_others(engine: Engine, second: Session) -> None:
+    run = engine.submit("a.js", "b.js")
+    one, two = engine.drive("phone-1"), engine.drive("phone-2", os="15")
+    batch = engine.claim(one, max_jobs=1)
+    engine.call("record_install", lease=batch.lease)
+    engine.run_job(batch.lease, run.job_ids[0])
+    engine.release(batch.lease)
+    engine.submit({"test_path": "c.js", "selector": {"os": "15"}})
+    limited(engine, 1)
+    with held(engine):
+        assert not engine.claim(one).install
+        other = second.blocked(lambda session: session.claim(two))
+    assert after(other) is None
+    assert live_batches(engine) == 1
+
+
+def test_two_that_take_back_at_once_do_not_share_the_last_device(engine: Engine, second: Session) -> None:
+    engine.submit(*(f"{number}.js" for number in range(20)))
+    assert len(engine.claim(engine.drive("phone-1")).jobs) == 20, "it is the only device"
+    one, two = engine.drive("phone-2"), engine.drive("phone-3")
+    limited(engine, 2)
+    with held(engine):
+        assert engine.claim(one)
+        assert after(second.begin(lambda session: session.claim(two))) is None
+    assert live_batches(engine) == 2
+
+
+def test_claims_of_two_limited_organisations_make_no_deadlock(engine: Engine, second: Session) -> None:
+    for org in ("acme", "other"):
+        engine.submit({"test_path": "a.js", "selector": {"os": "14"}}, {"test_path": "b.js"}, org=org)
+        limited(engine, 1, org)
+    one, two = engine.drive("phone-1"), engine.drive("phone-2", os="14")
+    third = engine.drive("phone-3", os="14")
+    first = engine.claim(one)
+    with held(engine):
+        assert engine.claim(two).org_id != first.org_id  # has passed the first, which is full, and holds both
+        last = second.blocked(lambda session: session.claim(third))
+    assert after(last) is None
+    assert live_batches(engine) == live_batches(engine, "other") == 1
+
+
 def test_a_worker_that_leaves_while_it_claims_leaves_no_batch(engine: Engine, second: Session) -> None:
     engine.submit("a.js")
     driver = engine.drive()

@@ -5,7 +5,8 @@
 --      alone (which is age plus work, so that neither small nor old ones wait for long). A further device joins a group
 --      only where that is_worth_joining.
 -- Returns with the lane locked, so that no two devices are the first of a group. Locked lanes are passed over at first
--- and waited for only by a transaction that holds no other lane, so that claims do not deadlock. Lanes that turn out to have
+-- and waited for only by a transaction that holds no other lane, so that claims do not deadlock; so is an organisation's
+-- room, which is taken before its lane. Lanes that turn out to have
 -- no pending job are put to rest. A device that serves some organisations only looks at their lanes only.
 create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
 language plpgsql volatile as $$
@@ -13,42 +14,51 @@ declare
   v_group qgjob.job_group;
   v_lanes refcursor;
   v_lane bigint;
+  v_org text;
   v_busy bigint;
   v_locked boolean := false;
+  v_has_room boolean;
+  v_holds_room boolean := false;
 begin
   select * into v_group from qgjob.job_group
   where build = p_device.installed_build and target = p_device.target and head_priority is not null
     and p_device.labels @> selector and qgjob.serves(p_device.org_ids, org_id)
   order by head_priority desc, rank_at limit 1;
-  if found and qgjob.has_room(v_group.org_id) and not qgjob.should_yield(p_device, v_group) then
-    return v_group.group_id;
+  if found and not qgjob.should_yield(p_device, v_group) then
+    if qgjob.take_room(v_group.org_id, p_may_wait) then
+      return v_group.group_id;
+    end if;
+    v_holds_room := true;
   end if;
 
   -- Two queries, because each has an index of its own: the first stops at the first lane that will do.
   if p_device.org_ids is null then
     open v_lanes for
-      select lane_id from qgjob.lane
+      select lane_id, org_id from qgjob.lane
       where target = p_device.target and active and p_device.labels @> selector
       order by pass, lane_id desc;  -- whoever has just come starts level with the others, and goes first
   else
     open v_lanes for
       with own as materialized (  -- or the index by pass would look cheaper, and read everybody's lanes
-        select lane.lane_id, lane.pass
+        select lane.lane_id, lane.org_id, lane.pass
         from unnest(p_device.org_ids) as served (org_id), lateral (
-          select lane_id, pass from qgjob.lane
+          select lane_id, org_id, pass from qgjob.lane
           where lane.org_id = served.org_id and target = p_device.target and active and p_device.labels @> selector
           offset 0
         ) as lane
       )
-      select lane_id from own order by pass, lane_id desc;
+      select lane_id, org_id from own order by pass, lane_id desc;
   end if;
   loop
-    fetch v_lanes into v_lane;
+    fetch v_lanes into v_lane, v_org;
     exit when not found;
     if qgjob.best_group(v_lane) is null then
       perform qgjob.rest_lane(v_lane);
       continue;
     end if;
+    v_has_room := qgjob.take_room(v_org, p_may_wait and not v_locked and not v_holds_room);
+    v_holds_room := true;
+    continue when not v_has_room;
     perform from qgjob.lane where lane_id = v_lane for no key update skip locked;
     if not found then
       v_busy := coalesce(v_busy, v_lane);

@@ -8,6 +8,7 @@ declare
   v_batch bigint;
   v_held bigint;
 begin
+  p_job_ids := '{}';
   select batch.batch_id, batch.group_id, queued.jobs into v_batch, p_group_id, v_held
   from qgjob.batch
   join qgjob.job_group using (group_id)
@@ -25,6 +26,9 @@ begin
       else qgjob.install_s(batch.org_id, job_group.target) end
     and qgjob.has_room(batch.org_id)
   order by queued.work_s desc limit 1;
+  if not qgjob.take_room((select org_id from qgjob.batch where batch_id = v_batch), false) then
+    return;
+  end if;
 
   p_job_ids := array(
     select job_id from qgjob.job where batch_id = v_batch and status = 'queued'
