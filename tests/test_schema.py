@@ -50,7 +50,7 @@ def test_the_page_shows_the_database(engine: Engine) -> None:
 
 
 def test_every_function_is_in_the_file_of_its_name(engine: Engine) -> None:
-    in_tables = {"is_name", "is_test_path", "keep_history"}  # constraints and triggers need them
+    in_tables = {"is_name", "keep_history"}  # constraints and triggers need them
     functions = {row.proname for row in engine.rows(
         "select proname from pg_proc where pronamespace = 'qgjob'::regnamespace")} - in_tables  # fmt: skip
     files = {path.stem for path in (CHECKOUT / "sql").glob("*/*.sql") if path.parent.name != "reporting"}
