@@ -58,6 +58,7 @@ class Observed:
             await send(message)
 
         tracing.current.set(tracing.context_of(span) if span else parent)
+        scope["request_id"] = request_id
         logs.bind(request_id=request_id)
         try:
             await self._app(scope, body.receive, answer)

@@ -2,8 +2,7 @@
 
 import logging
 import re
-from secrets import token_hex
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import psycopg
 from litestar import Request, Response
@@ -195,13 +194,9 @@ def from_store(request: AnyRequest, error: BaseStoreError) -> Response[Any]:
     return answer(problem, {"Retry-After": "5"})
 
 
-def from_anything(request: AnyRequest, error: Exception) -> Response[Any]:
-    return unexpected(request, error)
-
-
 def unexpected(request: AnyRequest, error: Exception) -> Response[Any]:
     """Nothing of the error is told to the client but where to find it in the log."""
-    request_id = token_hex(8)
+    request_id: str = cast(Any, request.scope)["request_id"]  # as Observed has set it
     log.error("request %s, %s %s, failed", request_id, request.method, request.url.path, exc_info=error)
     problem = Problem(
         type="urn:qgjob:server_is_sound",
@@ -223,5 +218,5 @@ HANDLERS: dict[Any, Any] = {
     Refusal: from_refusal,
     BaseStoreError: from_store,
     PermissionError: from_store,
-    Exception: from_anything,
+    Exception: unexpected,
 }

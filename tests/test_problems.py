@@ -14,9 +14,11 @@ from processes import CHECKOUT, Services
 from qgjob.problems import exit_code_of, status_of
 
 
-def send(url: str, body: bytes = b"", content_type: str = "application/json", method: str = "POST") -> Any:
+def send(
+    url: str, body: bytes = b"", content_type: str = "application/json", method: str = "POST", **headers: str
+) -> Any:
     """The problem document that the server answers with, and its status."""
-    request = Request(url, body, {"Content-Type": content_type}, method=method)
+    request = Request(url, body, {"Content-Type": content_type, **headers}, method=method)
     with pytest.raises(HTTPError) as refused:
         urlopen(request, timeout=30)
     answer = refused.value
@@ -134,8 +136,9 @@ def test_an_unknown_fault_is_told_by_a_number_that_is_in_the_log(
 ) -> None:
     url = services.api()
     engine.connection.execute("drop function qgjob.get_stats")
-    problem = send(f"{url}/stats", method="GET")
+    problem = send(f"{url}/stats", method="GET", **{"X-Request-Id": "asked-7"})
     assert (problem["status"], problem["type"]) == (500, "urn:qgjob:server_is_sound")
+    assert problem["request_id"] == "asked-7"
     assert "get_stats" not in str(problem)
     log = (tmp_path / "api.log").read_text()
     assert problem["request_id"] in log
