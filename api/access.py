@@ -18,6 +18,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.params import SkipValidation
 from msgspec import Struct
+from psycopg_pool import PoolTimeout
 
 import sql
 from api.problems import Forbidden, Unauthenticated
@@ -90,7 +91,7 @@ class Access:
         if is_open(connection, scope):
             try:
                 return await sql.within(OPEN_S, self.caller(header)) if header else NOBODY
-            except Unauthenticated:
+            except (Unauthenticated, psycopg.Error, PoolTimeout):
                 return NOBODY
         caller = await self.caller(header)
         if scope is not None and not caller.may(scope):

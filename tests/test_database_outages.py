@@ -61,3 +61,4 @@ def test_who_shows_a_token_hears_as_soon(engine: Engine, services: Services, wir
     since = time.monotonic()
     assert ask(f"{url}/health", shown).status == 503
     assert time.monotonic() - since < 6
+    assert ask(f"{url}/metrics", shown).status == 200
