@@ -30,6 +30,7 @@ class OfTarget(Struct):
     idle: int
     busy: int
     offline: int
+    quarantined: int = 0
 
 
 class Counted(Struct):
@@ -118,7 +119,7 @@ def database_metrics(counted: Counted) -> Iterator[Metric]:
     yield by_target("qgjob_live_workers", "Workers that were heard of within their lease.", "workers")
     devices = GaugeMetricFamily("qgjob_devices", "Devices by what they do.", labels=["target", "status"])
     for target, of in sorted(counted.targets.items()):
-        for status in ("idle", "busy", "offline"):
+        for status in ("idle", "busy", "quarantined", "offline"):
             devices.add_metric([target, status], getattr(of, status))
     yield devices
     totals: dict[str, tuple[str, Any]] = {

@@ -34,7 +34,7 @@ def test_what_waits_and_what_was_done_is_counted(engine: Engine) -> None:
     assert (before.targets["emulator"]["pending"], before.targets["device"]["pending"]) == (2, 1)
     assert before.targets["device"]["oldest_s"] > 0
     assert before.targets["browserstack"] == {
-        "pending": 0, "oldest_s": 0, "workers": 0, "idle": 0, "busy": 0, "offline": 0}  # fmt: skip
+        "pending": 0, "oldest_s": 0, "workers": 0, "idle": 0, "busy": 0, "quarantined": 0, "offline": 0}  # fmt: skip
     assert (before.claims, before.attempts, sum(before.buckets)) == (0, 0, 0)
 
     driver = engine.drive()
@@ -51,7 +51,9 @@ def test_what_waits_and_what_was_done_is_counted(engine: Engine) -> None:
     engine.start(again.lease, again.jobs[0]["job_id"])
     engine.expire(again.lease)
     engine.call("housekeep")
+    engine.call("quarantine_device", device_id=driver.device_id, reason="broken glass")
     after = counted(engine)
+    assert (after.targets["emulator"]["busy"], after.targets["emulator"]["quarantined"]) == (0, 1)
     assert (after.claims, after.installs, after.attempts, after.avoided) == (claims + 1, 1, 2, 1)
     assert (after.expired, sum(after.buckets), len(after.buckets)) == (1, claims + 1, len(after.bounds) + 1)
 

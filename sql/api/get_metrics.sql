@@ -15,11 +15,15 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
           where job_group.target = known.target and head_priority is not null order by head_at limit 1))), 0),
         'workers', (
           select count(*) from reporting.workers where status = 'live' and known.target = any (targets)),
-        'idle', (select count(*) from reporting.devices where devices.target = known.target and status = 'idle'),
-        'busy', (select count(*) from reporting.devices where devices.target = known.target and status = 'busy'),
-        'offline', (select count(*) from reporting.devices where devices.target = known.target and status = 'offline')))
+        'idle', devices.idle, 'busy', devices.busy, 'quarantined', devices.quarantined, 'offline', devices.offline))
       from unnest(array['emulator', 'device', 'browserstack']) as known (target)
       left join qgjob.pending_sample as sample using (target)
+      cross join lateral (
+        select count(*) filter (where status = 'idle') as idle, count(*) filter (where status = 'busy') as busy,
+          count(*) filter (where status = 'quarantined') as quarantined,
+          count(*) filter (where status = 'offline') as offline
+        from reporting.devices where devices.target = known.target
+      ) as devices
     ),
     qgjob.counted('qgjob.count_claims'), qgjob.counted('qgjob.count_expired'), qgjob.counted('qgjob.count_installs'),
     qgjob.counted('qgjob.count_attempts'), qgjob.counted('qgjob.count_avoided'), qgjob.pick_up_bounds(), array(
