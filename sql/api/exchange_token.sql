@@ -14,6 +14,7 @@ declare
   v_expires_at timestamptz;
   v_trust qgjob.trust;
   v_orgs text[];
+  v_trusts bigint[];
 begin
   if jsonb_typeof(p_claims) is distinct from 'object' or jsonb_typeof(p_claims -> 'exp') is distinct from 'number'
       or jsonb_typeof(p_claims -> 'iat') is distinct from 'number'
@@ -38,7 +39,7 @@ begin
       hint = 'They run with the rights of the repository on behalf of anybody; use pull_request.';
   end if;
 
-  select array_agg(distinct org_id order by org_id) into v_orgs from qgjob.trust
+  select array_agg(distinct org_id), array_agg(trust_id) into v_orgs, v_trusts from qgjob.trust
   where issuer = p_issuer and repository_owner_id = p_claims ->> 'repository_owner_id'
     and (repository_id is null or repository_id = p_claims ->> 'repository_id')
     and (ref is null or ref = p_claims ->> 'ref')
@@ -54,13 +55,7 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'org_is_named', column = 'org_id',
       message = 'More than one organisation trusts this repository: name one.';
   end if;
-  select * into v_trust from qgjob.trust
-  where issuer = p_issuer and repository_owner_id = p_claims ->> 'repository_owner_id' and org_id = v_orgs[1]
-    and (repository_id is null or repository_id = p_claims ->> 'repository_id')
-    and (ref is null or ref = p_claims ->> 'ref')
-    and (environment is null or environment = p_claims ->> 'environment')
-    and (event_name is null or event_name = p_claims ->> 'event_name')
-  order by trust_id limit 1 for key share;
+  select * into v_trust from qgjob.trust where trust_id = any (v_trusts) order by trust_id limit 1 for key share;
   if v_trust.trust_id is null then  -- removed while this waited
     raise exception using errcode = 'QJ403', constraint = 'repository_is_trusted',
       message = 'No organisation here trusts this workflow of this repository.';

@@ -27,8 +27,7 @@ begin
     or known.claimed_at < v_now - interval '15 minutes'
     or exists (
       select from qgjob.worker
-      where worker_id = known.claimed_by
-        and (ended_at is not null or seen_at < v_now - make_interval(secs => lease_s))));
+      where worker_id = known.claimed_by and qgjob.worker_status(worker) in ('lost', 'ended')));
   return query
   select case when uploaded_at > v_oldest then url end, coalesce(claimed_by = p_worker_id, false)
   from qgjob.upload where (provider, account, sha256) = (p_provider, p_account, p_sha256);

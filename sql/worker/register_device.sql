@@ -25,8 +25,7 @@ begin
 
   if v_device.worker_id <> p_worker_id and exists (
     select from qgjob.worker
-    where worker_id = v_device.worker_id and ended_at is null
-      and seen_at > qgjob.now() - make_interval(secs => lease_s)
+    where worker_id = v_device.worker_id and qgjob.worker_status(worker) in ('live', 'draining')
   ) or not v_new and not qgjob.may_see(null) and v_device.org_ids is distinct from v_worker.org_ids then
     -- Who holds a token of one organisation takes no device over that has served others.
     raise exception using errcode = 'QJ409', constraint = 'device_has_one_worker', column = 'name',
