@@ -93,7 +93,9 @@ def migrate_at_once(engine: sa.Engine) -> None:
         context.configure(connection=connection, version_table_schema="qgjob")
         with context.begin_transaction():
             context.run_migrations()
-        replace_objects(connection)
+            newest = context.get_context().get_current_revision() == context.get_head_revision()
+        if newest:  # the files are written for no other tables
+            replace_objects(connection)
 
 
 dsn = os.environ.get("QGJOB_DATABASE_URL", "")

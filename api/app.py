@@ -56,7 +56,14 @@ troubles = logs.seldom("api.background")
 JSON = "application/json"
 ANSWER_S = 30.0
 # These read or write much at a time.
-LONGER_S = {"get_stats": 60.0, "submit_run": 60.0, "retry_run": 60.0, "cancel_run": 60.0, "sample_pending": 120.0}
+LONGER_S = {
+    "get_stats": 60.0,
+    "submit_run": 60.0,
+    "retry_run": 60.0,
+    "run_schedule": 60.0,
+    "cancel_run": 60.0,
+    "sample_pending": 120.0,
+}
 
 
 class CancelledRuns(Struct):

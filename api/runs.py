@@ -37,21 +37,19 @@ async def submit_run(
     data: JSONBody[RunSubmission], db: Db, requests: NamedDependency[RequestLimits], idempotency_key: Key = None
 ) -> RunSubmitted:
     requests.admit_submission(data.org_id, db)
-    submission: dict[str, Any] = {
-        "org_id": data.org_id,
-        "app_version_id": data.app_version_id,
-        "jobs": sql.Json(data.jobs),
-        "defaults": sql.Json(data.defaults),
-        "labels": sql.Json(data.labels),
-        "idempotency_key": idempotency_key,
-        "traceparent": tracing.current.get(),
-    }
-    if data.client_timeout_s is None:
-        submitted = await sql.one(db, RunSubmitted, "submit_run", **submission)
-    else:
-        submitted = await sql.one(
-            db, RunSubmitted, "submit_held_run", client_timeout_s=data.client_timeout_s, **submission
-        )
+    submitted = await sql.one(
+        db,
+        RunSubmitted,
+        "submit_run",
+        org_id=data.org_id,
+        app_version_id=data.app_version_id,
+        jobs=sql.Json(data.jobs),
+        defaults=sql.Json(data.defaults),
+        labels=sql.Json(data.labels),
+        idempotency_key=idempotency_key,
+        traceparent=tracing.current.get(),
+        client_timeout_s=data.client_timeout_s,
+    )
     logs.bind(org_id=data.org_id, run_id=submitted.run_id)
     return submitted
 
@@ -158,15 +156,16 @@ async def retry_run(
     client_timeout_s: ClientTimeout = None,
     idempotency_key: Key = None,
 ) -> RunSubmitted:
-    again: dict[str, Any] = {
-        "run_id": run_id,
-        "only": only,
-        "idempotency_key": idempotency_key,
-        "org_id": db.org_id,
-    }
-    if client_timeout_s is None:
-        return await sql.one(db, RunSubmitted, "retry_run", **again)
-    return await sql.one(db, RunSubmitted, "retry_held_run", client_timeout_s=client_timeout_s, **again)
+    return await sql.one(
+        db,
+        RunSubmitted,
+        "retry_run",
+        run_id=run_id,
+        only=only,
+        idempotency_key=idempotency_key,
+        org_id=db.org_id,
+        client_timeout_s=client_timeout_s,
+    )
 
 
 router = Router(

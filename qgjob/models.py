@@ -157,6 +157,7 @@ class Attempt(Struct):
     video_offset_s: float | None = None
     files: list[KeptFile] = []
     log_tail: str = ""
+    permanent: bool = False
 
 
 class Log(Struct):

@@ -143,7 +143,7 @@ def test_a_run_whose_jobs_are_all_shared_ends_and_its_watchers_hear_of_it(engine
     first, second = engine.submit("a.js", "b.js"), engine.submit("a.js", "b.js")
     with engine.another() as listener:
         listener.connection.execute("listen qgjob_run")
-        engine.call("watch_run", run_id=first.run_id)
+        engine.call("watch_runs", run_ids=[first.run_id])
         assert engine.call("cancel_run", run_id=first.run_id) == (0, 0)
         listener.connection.execute("select 1")
         assert [note.payload for note in listener.connection.notifies(timeout=0)] == [str(first.run_id)]

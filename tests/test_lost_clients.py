@@ -15,7 +15,7 @@ def held(engine: Engine, *jobs: str, **options: object) -> int:
     """A run whose client says every minute that it is there; the API has been watching for long."""
     listed = Jsonb([{"test_path": job} for job in jobs])
     run = engine.call(
-        "submit_held_run", client_timeout_s=TIMEOUT_S, org_id="acme", app_version_id="v1", jobs=listed, **options
+        "submit_run", client_timeout_s=TIMEOUT_S, org_id="acme", app_version_id="v1", jobs=listed, **options
     )
     watching(engine, since="1 hour")
     return int(run.run_id)
@@ -163,7 +163,7 @@ def test_a_repeated_submission_finds_its_run_held(engine: Engine) -> None:
 def test_a_retry_may_have_a_client_too(engine: Engine) -> None:
     first = engine.submit("a.js")
     engine.call("cancel_run", run_id=first.run_id)
-    again = engine.call("retry_held_run", run_id=first.run_id, client_timeout_s=TIMEOUT_S)
+    again = engine.call("retry_run", run_id=first.run_id, client_timeout_s=TIMEOUT_S)
     assert engine.value("select client_timeout_s from qgjob.run where run_id = %s", again.run_id) == TIMEOUT_S
 
 

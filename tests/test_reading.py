@@ -147,7 +147,7 @@ def test_a_watched_run_announces_its_changes_and_an_unwatched_one_does_not(engin
     watched, other = engine.submit("a.js"), engine.submit("b.js")
     with engine.another() as listener:
         listener.connection.execute("listen qgjob_run")
-        engine.call("watch_run", run_id=watched.run_id)
+        engine.call("watch_runs", run_ids=[watched.run_id])
         engine.call("cancel_run", run_id=other.run_id)
         engine.run_all(engine.drive())
         listener.connection.execute("select 1")

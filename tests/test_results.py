@@ -61,6 +61,7 @@ def test_a_failure_that_is_permanent_uses_up_no_retries(engine: Engine) -> None:
     assert engine.finish(batch.lease, job_id, "failed", "test", permanent=True) == ("failed", True)
     assert engine.finish(batch.lease, job_id, "failed", "test", permanent=True) == ("failed", False)
     assert attempts(engine, job_id) == [(1, "failed", "test")]
+    assert engine.value("select permanent from reporting.attempts where job_id = %s", job_id)
 
 
 @both_transports

@@ -165,7 +165,7 @@ def test_functions_that_write_look_at_the_organisation_too(tenants: Engine) -> N
         ):
             with refused(rule):
                 api.call(function, **args)
-        api.call("watch_run", run_id=run)
+        assert api.call("watch_runs", run_ids=[run]) is None
         api.call("hold_run", run_id=run, client_timeout_s=10)
         assert tenants.value("select client_until from qgjob.run where run_id = %s", run) is None
         assert tenants.value("select watched_until from qgjob.run where run_id = %s", run) is None

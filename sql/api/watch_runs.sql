@@ -10,10 +10,11 @@ begin
   update qgjob.run set watched_until = v_now + interval '60 s'
   where run_id in (
     select run_id from qgjob.run
-    where run_id = any (p_run_ids) and finished_at is null
+    where run_id = any (p_run_ids) and finished_at is null and qgjob.may_see(org_id)
       and (watched_until is null or watched_until not between v_now + interval '30 s' and v_now + interval '60 s')
     order by run_id for no key update skip locked);
   return query
   select run_id from qgjob.run
-  where run_id = any (p_run_ids) and (finished_at is not null or watched_until > v_now + interval '25 s');
+  where run_id = any (p_run_ids) and qgjob.may_see(org_id)
+    and (finished_at is not null or watched_until > v_now + interval '25 s');
 end $$;

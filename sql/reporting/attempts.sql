@@ -2,6 +2,7 @@
 --   queue_s     from its creation, or from the end of the attempt before, until a device claimed it
 --   install_s   the installation of the build, and session_s what else was prepared: once per batch, for all its attempts
 --   reset_s, body_s, upload_s   resetting the app, the test itself, storing files: together duration_s
+-- permanent: the failure is of the kind that no further attempt can help, and got none.
 -- A batch is one video: the attempt begins at video_offset_s, as its executor measured it, else counted from when the
 -- session was open.
 create or replace view reporting.attempts with (security_invoker = true) as
@@ -21,7 +22,7 @@ create or replace view reporting.attempts with (security_invoker = true) as
     attempt.upload_s::double precision as upload_s, batch.video_url,
     coalesce(attempt.video_offset_s, case when batch.video_url is not null
       then greatest(0, extract(epoch from attempt.started_at - batch.prepared_at)) end)::double precision as video_offset_s,
-    attempt.files, right(attempt.log, 2000) as log_tail
+    attempt.files, right(attempt.log, 2000) as log_tail, attempt.permanent
   from qgjob.attempt
   join qgjob.job using (job_id)
   join qgjob.batch on batch.batch_id = attempt.batch_id
