@@ -65,8 +65,6 @@ def serve(
     except UnusableDatabase as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(UNAVAILABLE)
-    how = "callers show a token" if asks else "nobody is asked for a token"
-    logging.getLogger("api").info("serving http://%s:%s, %s", host, port, how)
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
@@ -85,12 +83,26 @@ def serve(
         webhooks=webhook_settings,
     )
     served = create_app(settings, announcements, store, traces)
+    listener = bound(host, port)
     config = uvicorn.Config(
-        served, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        served, log_level="warning", access_log=False, server_header=False,
         # Whoever waits has been answered by then; what is still being sent gets so long.
         timeout_graceful_shutdown=30,
     )  # fmt: skip
-    Server(config, announcements).run()
+    how = "callers show a token" if asks else "nobody is asked for a token"
+    Server(config, announcements, f"http://{host}:{listener.getsockname()[1]}, {how}").run([listener])
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Where to listen later. Who cannot says so in one sentence, before anything is served."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        refuse(f"cannot listen on {host}, port {port}: {error.strerror}")
+    return listener
 
 
 def asks_for_tokens(host: str, without_authentication: bool) -> bool:
@@ -130,11 +142,17 @@ def megabytes(variable: str, default: int) -> int:
 
 
 class Server(uvicorn.Server):
-    """Answers who waits before it ends: it would wait for them, and they for something to change."""
+    """Says when it serves. Before it ends it answers who waits: it would wait for them, and they for something to change."""
 
-    def __init__(self, config: uvicorn.Config, announcements: Announcements) -> None:
+    def __init__(self, config: uvicorn.Config, announcements: Announcements, where: str) -> None:
         super().__init__(config)
         self._announcements = announcements
+        self._where = where
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            logging.getLogger("api").info("serving %s", self._where)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._announcements.leave()

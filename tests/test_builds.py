@@ -292,6 +292,17 @@ def test_the_api_says_what_is_wrong_with_its_settings(services: Services, tmp_pa
         assert setting in child.last_lines()
 
 
+def test_the_api_says_that_it_cannot_listen_before_it_says_that_it_serves(services: Services) -> None:
+    port = services.api().rpartition(":")[2]
+    for where, why in (("127.0.0.1", "Address already in use"), ("999.1.1.1", "not known")):
+        child = services.start(f"api-{where}", "api", "--port", port, "--host", where, "--without-authentication")
+        assert wait_until(lambda child=child: not child.running, 30)
+        assert child.process.returncode == 2
+        (said,) = child.last_lines().splitlines()
+        assert said.startswith(f"error: cannot listen on {where}, port {port}: ")
+        assert why in said
+
+
 def test_builds_are_paged(services: Services, engine: Engine) -> None:
     url = services.api()
     for version in ("v1", "v2", "v3"):
