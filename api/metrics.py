@@ -31,6 +31,7 @@ class OfTarget(Struct):
     busy: int
     offline: int
     quarantined: int = 0
+    unserved_s: float = 0
 
 
 class Counted(Struct):
@@ -116,6 +117,9 @@ def database_metrics(counted: Counted) -> Iterator[Metric]:
 
     yield by_target("qgjob_pending_jobs", "Jobs that wait for a device.", "pending")
     yield by_target("qgjob_oldest_pending_seconds", "How long the oldest of them has waited.", "oldest_s")
+    yield by_target(
+        "qgjob_unserved_seconds", "How long the oldest job has waited that no live worker can run.", "unserved_s"
+    )
     yield by_target("qgjob_live_workers", "Workers that were heard of within their lease.", "workers")
     devices = GaugeMetricFamily("qgjob_devices", "Devices by what they do.", labels=["target", "status"])
     for target, of in sorted(counted.targets.items()):

@@ -34,7 +34,8 @@ def test_what_waits_and_what_was_done_is_counted(engine: Engine) -> None:
     assert (before.targets["emulator"]["pending"], before.targets["device"]["pending"]) == (2, 1)
     assert before.targets["device"]["oldest_s"] > 0
     assert before.targets["browserstack"] == {
-        "pending": 0, "oldest_s": 0, "workers": 0, "idle": 0, "busy": 0, "quarantined": 0, "offline": 0}  # fmt: skip
+        "pending": 0, "oldest_s": 0, "unserved_s": 0, "workers": 0, "idle": 0, "busy": 0, "quarantined": 0,
+        "offline": 0}  # fmt: skip
     assert (before.claims, before.attempts, sum(before.buckets)) == (0, 0, 0)
 
     driver = engine.drive()
@@ -56,6 +57,18 @@ def test_what_waits_and_what_was_done_is_counted(engine: Engine) -> None:
     assert (after.targets["emulator"]["busy"], after.targets["emulator"]["quarantined"]) == (0, 1)
     assert (after.claims, after.installs, after.attempts, after.avoided) == (claims + 1, 1, 2, 1)
     assert (after.expired, sum(after.buckets), len(after.buckets)) == (1, claims + 1, len(after.bounds) + 1)
+
+
+def test_what_no_live_worker_can_run_is_told_although_some_drive_its_target(engine: Engine) -> None:
+    engine.drive(platform="android")
+    engine.submit("a.js", {"test_path": "b.js", "selector": {"platform": "ios"}})
+    engine.move_clock(700)
+    engine.drive("phone-2", platform="android")  # has been heard of just now
+    now = counted(engine).targets["emulator"]
+    assert (now["workers"], now["pending"]) == (1, 2)
+    assert now["unserved_s"] >= 700
+    engine.drive("phone-3", platform="ios")
+    assert counted(engine).targets["emulator"]["unserved_s"] == 0
 
 
 def test_a_pick_up_is_counted_by_how_long_the_oldest_job_had_waited(engine: Engine) -> None:

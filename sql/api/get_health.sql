@@ -1,6 +1,5 @@
--- Is the service able to do its work? `degraded`: jobs wait for devices, of a target and perhaps with labels, that no
--- live worker drives; devices in quarantine do not count. p_details false: without the labels, for
--- whom nobody knows.
+-- Is the service able to do its work? `degraded`: there are unserved_lanes. p_details false: without their labels, for whom
+-- nobody knows.
 drop function if exists qgjob.get_health();
 create or replace function qgjob.get_health(p_details boolean default true)
 returns table (
@@ -13,10 +12,6 @@ set search_path = pg_catalog, pg_temp as $$
       select head_at from qgjob.job_group
       where job_group.target = targets.target and head_priority is not null order by head_at limit 1) as head_at
     from unnest(array['emulator', 'device', 'browserstack']) as targets (target)
-  ), kind as materialized (  -- of devices that are there: a lab has thousands of them and few kinds
-    select distinct device.target, device.labels, device.org_ids
-    from qgjob.device join qgjob.worker using (worker_id)
-    where quarantined_at is null and qgjob.worker_status(worker) = 'live'
   )
   select case when unserved.targets = '{}' then 'ok' else 'degraded' end, current_setting('server_version'),
     (select version_num from qgjob.alembic_version) || ', ' || obj_description('qgjob'::regnamespace),
@@ -29,11 +24,6 @@ set search_path = pg_catalog, pg_temp as $$
   ) as live, (
     select coalesce(array_agg(distinct target || case when selector = '{}' or not p_details then '' else ' ' || selector::text end), '{}')
       as targets
-    from qgjob.lane
-    where active
-      and exists (select from qgjob.job_group where job_group.lane_id = lane.lane_id and head_priority is not null)
-      and not exists (
-        select from kind
-        where kind.target = lane.target and labels @> selector and qgjob.serves(kind.org_ids, lane.org_id))
+    from qgjob.unserved_lanes()
   ) as unserved
 $$;

@@ -7,12 +7,15 @@ returns table (
   bounds double precision[], buckets bigint[]
 ) language sql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+  with unserved as materialized (select target, head_at from qgjob.unserved_lanes())
   select (
       select jsonb_object_agg(target, jsonb_build_object(
         'pending', coalesce(sample.pending, 0),
         'oldest_s', coalesce(greatest(0, extract(epoch from qgjob.now() - (
           select head_at from qgjob.job_group
           where job_group.target = known.target and head_priority is not null order by head_at limit 1))), 0),
+        'unserved_s', coalesce(greatest(0, extract(epoch from qgjob.now() - (
+          select min(head_at) from unserved where unserved.target = known.target))), 0),
         'workers', (
           select count(*) from reporting.workers where status = 'live' and known.target = any (targets)),
         'idle', devices.idle, 'busy', devices.busy, 'quarantined', devices.quarantined, 'offline', devices.offline))
