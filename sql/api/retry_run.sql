@@ -23,7 +23,7 @@ begin
     order by job_id);
   if cardinality(v_jobs) = 0 then
     raise exception using errcode = 'QJ409', constraint = 'something_failed',
-      message = format('Nothing in run %s has failed.', p_run_id), hint = 'Retry all of it with only=all.';
+      message = format('Nothing in run %s has failed.', p_run_id), hint = 'Retry all of it: only=all, or --only=all of qgjob.';
   end if;
   v_again := qgjob.submit_again(v_run.org_id, v_run.app_version_id, v_jobs, v_run.labels,
     jsonb_build_object('retry_of', p_run_id, 'only', p_only), p_idempotency_key);

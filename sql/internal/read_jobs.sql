@@ -55,8 +55,8 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'job_is_well_formed', column = trim(v_of || '.' || v_field, '.'),
       message = ltrim(v_of || ': ', ': ') || case v_field
         when '' then 'a job is an object.'
-        when 'test_path' then 'test_path is a relative path inside the project, of at most 512 characters, without "..",'
-          ' backslashes or a leading "/" or "-".'
+        when 'test_path' then 'test_path is a relative path inside the project, such as tests/login.spec.ts, of at most 512'
+          ' characters: without ".", ".." or empty parts, backslashes, control characters or a leading "-".'
         when 'target' then 'target is one of emulator, device, browserstack.'
         when 'selector' then 'selector is an object of strings, such as {"platform": "android"}.'
         when 'reset' then 'reset is one of reinstall, clear, restart, none.'
