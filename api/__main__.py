@@ -142,7 +142,7 @@ def megabytes(variable: str, default: int) -> int:
 
 
 class Server(uvicorn.Server):
-    """Says when it serves. Before it ends it answers who waits: it would wait for them, and they for something to change."""
+    """Says when it serves, and answers who waits before it ends: it would wait for them, and they for a change."""
 
     def __init__(self, config: uvicorn.Config, announcements: Announcements, where: str) -> None:
         super().__init__(config)
