@@ -6,6 +6,8 @@ from pathlib import Path
 from engine import Driver, Engine
 from guides import GUIDES, SQL
 
+from worker.replay.workload import read
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 A_WORKER = "<!-- a worker runs what is pending -->"
 MEASURED = re.compile("saved_s|install_s|p50_s|installs|device,")  # different wherever it is measured
@@ -35,6 +37,21 @@ def test_every_example_runs_and_what_is_not_measured_answers_as_shown(engine: En
             if not MEASURED.search(statement):
                 values = [str(value) for row in rows for value in row if type(value) in (int, str) and value != ""]
                 assert [value for value in values if value not in shown] == [], statement
+
+
+def test_what_ran_can_be_replayed(engine: Engine, tmp_path: Path) -> None:
+    engine.submit("a.js", {"test_path": "b.js", "priority": "high"}, org="acme")
+    engine.submit("c.js", org="other", build="v2")
+    work(engine, engine.drive())
+    engine.submit("waits.js")
+    (query,) = re.findall(r"select [^;]* as at_s[^;]*", GUIDES[SQL])
+    recorded = tmp_path / "history.csv"
+    export = f"copy ({query.replace(' limit 2', '')}) to stdout (format csv, header)".encode()
+    with engine.connection.cursor() as cursor, cursor.copy(export) as rows:
+        recorded.write_bytes(b"".join(rows))
+    first, second = read(recorded)
+    assert [(test.path, test.priority) for test in first.tests] == [("a.js", "normal"), ("b.js", "high")]
+    assert (first.at_s, second.at_s > 0, second.org_id, second.app_version_id) == (0, True, "other", "v2")
 
 
 def test_every_refusal_is_listed() -> None:
