@@ -1,5 +1,6 @@
 """Which device gets which jobs, and when it installs."""
 
+import pytest
 from engine import Driver, Engine, refused
 
 
@@ -133,6 +134,36 @@ def test_a_second_device_joins_a_group_only_where_that_is_worth_an_install(engin
     engine.submit("c.js", "d.js")
     assert engine.claim(engine.drive("phone-3"), max_jobs=1).install
     assert engine.claim(engine.drive("phone-4")) is None, "two tests for two devices are not worth a third"
+
+
+def test_nothing_waits_for_devices_that_come_back_late_or_never(engine: Engine) -> None:
+    engine.submit("long.js")
+    busy, idle = engine.drive("phone-1", lease_s=3600), engine.drive("phone-2", lease_s=3600)
+    batch = engine.claim(busy)
+    engine.rows("update qgjob.job set predicted_s = 3600 returning 1")
+    engine.start(batch.lease, batch.jobs[0]["job_id"])
+    engine.submit("short.js")
+    assert len(engine.claim(idle).jobs) == 1
+
+
+@pytest.mark.parametrize("leaves", ["quarantine_device", "drain_worker"])
+def test_nothing_waits_for_a_device_that_takes_nothing_more(engine: Engine, leaves: str) -> None:
+    engine.submit("a.js")
+    busy, idle = engine.drive("phone-1"), engine.drive("phone-2")
+    engine.claim(busy)
+    engine.submit("b.js")
+    assert engine.claim(idle) is None, "one test is not worth an install"
+    if leaves == "quarantine_device":
+        engine.call(leaves, device_id=busy.device_id, reason="broken glass")
+    else:
+        engine.call(leaves, worker_id=busy.worker_id)
+    assert len(engine.claim(idle).jobs) == 1
+
+
+@pytest.mark.parametrize("most", [0, -1, None])
+def test_a_claim_for_no_jobs_gets_one_or_the_usual(engine: Engine, most: int | None) -> None:
+    engine.submit("a.js", "b.js")
+    assert len(engine.claim(engine.drive(), max_jobs=most, max_s=float("nan")).jobs) == (2 if most is None else 1)
 
 
 def test_a_second_device_takes_an_unserved_group_before_it_joins_one(engine: Engine) -> None:

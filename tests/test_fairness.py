@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 
+import psycopg
 from engine import Driver, Engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -140,3 +141,86 @@ def test_a_new_selector_is_no_new_start(engine: Engine) -> None:
         engine.finish(batch.lease, batch.jobs[0]["job_id"])
         engine.release(batch.lease)
     assert turns.count("greedy") <= 6, turns
+
+
+def turn(engine: Engine, driver: Driver, seconds: float = 30) -> str:
+    """One job takes so long; whose it was."""
+    batch = engine.claim(driver, max_jobs=1)
+    if batch.install:
+        engine.call("record_install", lease=batch.lease)
+    engine.start(batch.lease, batch.jobs[0]["job_id"])
+    engine.move_clock(seconds)
+    engine.finish(batch.lease, batch.jobs[0]["job_id"])
+    engine.release(batch.lease)
+    return str(batch.org_id)
+
+
+def turns(engine: Engine, driver: Driver, count: int) -> list[str]:
+    return [turn(engine, driver) for _ in range(count)]
+
+
+def test_what_was_used_while_nobody_else_waited_is_not_held_against_anybody(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600)
+    engine.submit(*(f"{number}.js" for number in range(20)), org="old")
+    assert turns(engine, driver, 20) == ["old"] * 20
+    engine.submit(*(f"{number}.js" for number in range(20)), org="new")  # nothing waits when it comes
+    engine.submit("one.js", org="old")
+    assert "old" in turns(engine, driver, 3)
+
+
+def test_who_slept_until_nothing_waited_gets_no_more_than_its_share(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600)
+    for org in ("sleeper", "steady"):
+        engine.submit("first.js", org=org)
+    turns(engine, driver, 2)
+    engine.submit(*(f"{number}.js" for number in range(20)), org="steady")
+    turns(engine, driver, 20)
+    for org in ("sleeper", "steady"):
+        engine.submit(*(f"{number}.js" for number in range(20)), org=org, build="v2")
+    assert turns(engine, driver, 8).count("sleeper") <= 5
+
+
+def test_what_no_device_can_serve_gives_nobody_a_head_start(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600)
+    engine.submit({"test_path": "a.js", "selector": {"model": "none"}}, org="ghost")
+    engine.submit(*(f"{number}.js" for number in range(40)), org="steady")
+    turns(engine, driver, 20)
+    engine.submit(*(f"{number}.js" for number in range(20)), org="new")
+    assert turns(engine, driver, 8).count("new") <= 5
+
+
+def test_the_share_of_one_kind_of_device_does_not_count_for_another(engine: Engine) -> None:
+    emulator, phone = engine.drive(lease_s=3600), engine.drive("real", target="device", lease_s=3600)
+    engine.submit(*(f"{number}.js" for number in range(20)), org="old")
+    turns(engine, emulator, 20)
+    engine.submit(*({"test_path": f"{number}.js", "target": "device"} for number in range(20)), org="other")
+    turns(engine, phone, 2)
+    engine.submit({"test_path": "a.js", "target": "device"}, org="old")
+    assert "old" in turns(engine, phone, 3)
+
+
+def test_a_new_weight_counts_for_what_was_charged_before(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600)
+    for org in ("light", "even"):
+        engine.submit(*(f"{number}.js" for number in range(60)), org=org)
+    engine.call("change_org", org_id="light", changes=psycopg.types.json.Jsonb({"weight": 0.05}))
+    turns(engine, driver, 12)
+    engine.call("change_org", org_id="light", changes=psycopg.types.json.Jsonb({"weight": 1}))
+    assert 4 <= turns(engine, driver, 12).count("light") <= 8
+
+
+def test_a_large_group_is_not_passed_over_for_ever_by_small_ones(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600)
+    engine.submit(*(f"{number}.js" for number in range(20)), build="large")
+    served = []
+    for number in range(60):
+        engine.submit("small.js", build=f"v{number}")
+        batch = engine.claim(driver, max_jobs=4)
+        served.append(batch.app_version_id)
+        for job in batch.jobs:
+            engine.start(batch.lease, job["job_id"])
+            engine.move_clock(30)
+            engine.finish(batch.lease, job["job_id"])
+        engine.rows("update qgjob.device set installed_build = null, installed_at = null returning 1")
+        engine.release(batch.lease)
+    assert served.count("large") == 5

@@ -25,6 +25,22 @@ def test_a_test_is_predicted_from_its_passing_runs(engine: Engine) -> None:
     assert predicted == pytest.approx(100 + 0.3 * (200 - 100), abs=1)
 
 
+@pytest.mark.parametrize("jump_s", [-86_400, 7200])
+def test_a_clock_that_jumps_teaches_nothing_and_charges_nobody(engine: Engine, jump_s: float) -> None:
+    driver = engine.drive(lease_s=3600)
+    engine.submit({"test_path": "a.js", "timeout_s": 600})
+    batch = engine.claim(driver)
+    engine.move_clock(jump_s)
+    engine.call("record_install", lease=batch.lease)
+    engine.start(batch.lease, batch.jobs[0]["job_id"])
+    engine.move_clock(jump_s)
+    engine.finish(batch.lease, batch.jobs[0]["job_id"])
+    engine.release(batch.lease)
+    assert engine.value("select count(*) from qgjob.install_timing") == 0
+    assert engine.value("select count(mean_s) from qgjob.test_timing") == 0
+    assert 0 <= engine.value("select pass as level from qgjob.lane") <= 3600
+
+
 def test_a_failure_says_nothing_about_the_duration_but_goes_first_next_time(engine: Engine) -> None:
     driver = engine.drive(lease_s=3600)
     engine.submit("long.js")

@@ -510,6 +510,24 @@ def test_two_that_take_back_at_once_do_not_share_the_last_device(engine: Engine,
     assert live_batches(engine) == 2
 
 
+def test_taking_back_and_the_end_of_a_batch_make_no_deadlock(engine: Engine, second: Session) -> None:
+    engine.submit(*({"test_path": f"{number}.js", "selector": {"os": "14"}} for number in range(12)))
+    busy = engine.drive("phone-1", os="14")
+    assert len(engine.claim(busy).jobs) == 12
+    engine.submit("other.js", build="v2")
+    other = engine.claim(engine.drive("phone-2"))
+    (job_id,) = engine.submit({"test_path": "z.js", "selector": {"z": "1"}}, build="v3").job_ids
+    idle = engine.drive("phone-3", os="14", z="1")
+    with engine.another() as cancelling, cancelling.connection.transaction():
+        cancelling.call("cancel_job", job_id=job_id)  # a claim locks its lane, and passes it over
+        with held(engine):
+            engine.rows("select from qgjob.lane where selector = '{\"os\": \"14\"}' for no key update")
+            released = second.blocked(lambda session: session.release(other.lease))
+            with engine.another() as third:
+                assert third.claim(idle) is None
+    after(released)
+
+
 def test_claims_of_two_limited_organisations_make_no_deadlock(engine: Engine, second: Session) -> None:
     for org in ("acme", "other"):
         engine.submit({"test_path": "a.js", "selector": {"os": "14"}}, {"test_path": "b.js"}, org=org)

@@ -31,6 +31,16 @@ def test_half_of_what_waits_behind_a_running_job_is_taken_back(engine: Engine) -
     assert engine.value("select count(*) from qgjob.attempt") == 8
 
 
+def test_no_more_is_taken_back_than_fits_in_a_session(engine: Engine) -> None:
+    engine.submit(*(f"{number}.js" for number in range(12)))
+    held = engine.claim(engine.drive("slow"))
+    assert len(held.jobs) == 12, "it is the only device"
+    idle = engine.drive("idle")
+    assert len(engine.claim(idle, max_s=75).jobs) == 2, "of 30 s each"
+    engine.release(engine.claim(idle).lease)
+    assert len(engine.claim(idle, max_s=1).jobs) == 1
+
+
 def test_what_is_not_worth_an_install_stays(engine: Engine) -> None:
     engine.rows("insert into qgjob.org values ('acme', 1, null, now()) returning 1")
     engine.rows("insert into qgjob.test_timing values ('acme', 'a.js', 'emulator', '', 5, false), "

@@ -12,6 +12,7 @@ set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   v_org qgjob.org;
+  v_was double precision;
 begin
   if jsonb_typeof(p_changes) is distinct from 'object' then
     raise exception using errcode = 'QJ422', constraint = 'org_settings_are_an_object',
@@ -27,12 +28,22 @@ begin
       message = 'A token of one organisation does not change its limits.',
       hint = 'That takes an admin of all organisations; group_by can be changed.';
   end if;
+  v_was := v_org.weight;
   v_org := jsonb_populate_record(v_org, p_changes - array['org_id', 'created_at']);
   perform qgjob.check_org(v_org, p_changes);
   update qgjob.org set weight = v_org.weight, max_devices = v_org.max_devices,
     max_pending_jobs = v_org.max_pending_jobs, requests_per_minute = v_org.requests_per_minute,
     group_by = v_org.group_by
   where org_id = p_org_id;
+  if v_org.weight <> v_was then
+    -- What has been charged counts by the new weight, too: as far before or behind the others, in device-seconds, as it is.
+    perform from qgjob.lane where org_id = p_org_id order by lane_id for no key update;
+    update qgjob.lane set pass = greatest(0, level.pass + (lane.pass - level.pass) * v_was / v_org.weight)
+    from (
+      select target, coalesce(qgjob.pass_level(target), 0) as pass from qgjob.lane where org_id = p_org_id group by target
+    ) as level
+    where org_id = p_org_id and lane.target = level.target;
+  end if;
   if p_changes ? 'max_pending_jobs' then
     -- What was submitted while there was no quota has not been counted.
     delete from qgjob.pending_count where org_id = p_org_id;

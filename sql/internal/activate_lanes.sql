@@ -1,5 +1,6 @@
--- There are pending jobs in these lanes. A lane that was idle starts level with those that are busy: it has no claim to
--- what it did not use. Nor does a new lane give its organisation a new start. The key share lock keeps claim_batch from putting a lane to rest while jobs are being added.
+-- There are pending jobs in these lanes. A lane that was idle starts level with those that are served: it has no claim to
+-- what it did not use. Nor does a new lane give its organisation a new start. The key share lock keeps claim_batch from
+-- putting a lane to rest while jobs are being added.
 create or replace function qgjob.activate_lanes(p_lane_ids bigint[]) returns void language plpgsql volatile as $$
 begin
   perform from qgjob.lane where lane_id = any (p_lane_ids) order by lane_id for key share;
@@ -7,8 +8,9 @@ begin
     perform from qgjob.lane where lane_id = any (p_lane_ids) and not active order by lane_id for no key update;
     update qgjob.lane set active = true, pass = greatest(
       pass,
-      (select min(busy.pass) from qgjob.lane as busy where busy.target = lane.target and busy.active),
-      (select max(sibling.pass) from qgjob.lane as sibling where sibling.org_id = lane.org_id))
+      qgjob.pass_level(lane.target),
+      (select max(sibling.pass) from qgjob.lane as sibling
+       where sibling.org_id = lane.org_id and sibling.target = lane.target))
     where lane_id = any (p_lane_ids) and not active;
   end if;
 end $$;

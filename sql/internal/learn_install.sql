@@ -1,7 +1,9 @@
--- A build has just become usable on the batch's device: keep how long that took since the device was claimed.
+-- A build has just become usable on the batch's device: keep how long that took since the device was claimed. Not what only
+-- a clock that jumped would say.
 create or replace function qgjob.learn_install(p_batch_id bigint) returns void language sql volatile as $$
   insert into qgjob.install_timing as known (org_id, target, mean_s)
   select job_group.org_id, job_group.target, extract(epoch from qgjob.now() - batch.claimed_at)
-  from qgjob.batch join qgjob.job_group using (group_id) where batch_id = p_batch_id
+  from qgjob.batch join qgjob.job_group using (group_id)
+  where batch_id = p_batch_id and qgjob.now() between batch.claimed_at and batch.claimed_at + interval '1 hour'
   on conflict (org_id, target) do update set mean_s = known.mean_s + 0.3 * (excluded.mean_s - known.mean_s)
 $$;

@@ -6,7 +6,9 @@ language sql volatile as $$
   insert into qgjob.test_timing as known (org_id, test_path, target, platform, mean_s, failed_last)
   select distinct on (target, platform, test_path) job.org_id, test_path, target,
     coalesce(selector ->> 'platform', '') as platform,
-    case when (ended.result).status = 'completed' then extract(epoch from qgjob.now() - job.started_at) end,
+    case when (ended.result).status = 'completed'
+      and qgjob.now() between job.started_at and job.started_at + make_interval(secs => job.timeout_s)  -- or a clock jumped
+      then extract(epoch from qgjob.now() - job.started_at) end,
     (ended.result).status = 'failed'
   from unnest(p_jobs) as job
   join unnest(p_ended) as ended using (job_id)

@@ -4,7 +4,6 @@
 create or replace function qgjob.lower_head(p_group_id bigint) returns void language plpgsql volatile as $$
 declare
   c_most constant integer := 500;
-  v_now timestamptz := qgjob.now();
   v_head record;
 begin
   perform from qgjob.job_group where group_id = p_group_id for update skip locked;
@@ -20,6 +19,7 @@ begin
   update qgjob.job_group set
     head_priority = v_head.priority,
     head_at = case when v_head.jobs = c_most then least(head_at, v_head.at) else v_head.at end,
-    rank_at = v_now + make_interval(secs => v_head.work_s)
+    rank_at = case when v_head.jobs = c_most then least(head_at, v_head.at) else v_head.at end
+      + make_interval(secs => v_head.work_s)
   where group_id = p_group_id;
 end $$;

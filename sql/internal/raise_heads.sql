@@ -3,7 +3,6 @@
 -- on, and whoever waits here for lower_head to commit reads the lowered head afterwards.
 create or replace function qgjob.raise_heads(p_job_ids bigint[]) returns void language plpgsql volatile as $$
 declare
-  v_now timestamptz := qgjob.now();
   v_groups bigint[];
   v_priorities smallint[];
   v_ats timestamptz[];
@@ -36,6 +35,6 @@ begin
   update qgjob.job_group set
     head_priority = greatest(head_priority, lower.priority),
     head_at = least(head_at, lower.at),
-    rank_at = coalesce(rank_at, v_now + make_interval(secs => lower.work_s))
+    rank_at = coalesce(rank_at, lower.at + make_interval(secs => lower.work_s))
   from lower where job_group.group_id = lower.group_id;
 end $$;

@@ -1,15 +1,19 @@
 -- For a device that finds nothing pending: half of the jobs that another device holds and has not started, where they are
--- more work than an install takes. Whoever holds them is told when it comes to start them. The jobs are locked.
+-- more work than an install takes, but no more than p_max_s, and one at least. Whoever holds them is told when it comes to
+-- start them. The jobs are locked, and their lane, which whoever claims them may charge: who ends a batch holds lanes, too,
+-- and waits for others, so a locked one is not waited for.
+drop function if exists qgjob.take_back(qgjob.device, integer);
 create or replace function qgjob.take_back(
-  p_device qgjob.device, p_max_jobs integer, out p_group_id bigint, out p_job_ids bigint[]
+  p_device qgjob.device, p_max_jobs integer, p_max_s double precision, out p_group_id bigint, out p_job_ids bigint[]
 )
 language plpgsql volatile as $$
 declare
   v_batch bigint;
+  v_org text;
   v_held bigint;
 begin
   p_job_ids := '{}';
-  select batch.batch_id, batch.group_id, queued.jobs into v_batch, p_group_id, v_held
+  select batch.batch_id, batch.group_id, batch.org_id, queued.jobs into v_batch, p_group_id, v_org, v_held
   from qgjob.batch
   join qgjob.job_group using (group_id)
   join lateral (
@@ -26,13 +30,26 @@ begin
       else qgjob.install_s(batch.org_id, job_group.target) end
     and qgjob.has_room(batch.org_id)
   order by queued.work_s desc limit 1;
-  if not qgjob.take_room((select org_id from qgjob.batch where batch_id = v_batch), false) then
+  if v_batch is null or not qgjob.take_room(v_org, false) then
+    return;
+  end if;
+  perform from qgjob.lane
+  where lane_id = (select lane_id from qgjob.job_group where group_id = p_group_id) for no key update skip locked;
+  if not found then
     return;
   end if;
 
+  select count(*) into v_held
+  from (
+    select sum(predicted_s) over (order by priority, failed_before, predicted_s, job_id desc) as until_s
+    from (
+      select * from qgjob.job where batch_id = v_batch and status = 'queued'
+      order by priority, failed_before, predicted_s, job_id desc limit least(p_max_jobs, ceil(v_held / 2.0))
+    ) as half
+  ) as taken
+  where until_s <= coalesce(p_max_s, 'infinity');
   p_job_ids := array(
     select job_id from qgjob.job where batch_id = v_batch and status = 'queued'
-    order by priority, failed_before, predicted_s, job_id desc
-    limit least(p_max_jobs, ceil(v_held / 2.0))
+    order by priority, failed_before, predicted_s, job_id desc limit greatest(1, v_held)
     for no key update skip locked);
 end $$;

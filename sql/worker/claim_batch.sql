@@ -25,6 +25,8 @@ declare
   v_charged real := 0;
   v_chosen text;
 begin
+  p_max_jobs := greatest(1, coalesce(p_max_jobs, 20));
+  p_max_s := nullif(p_max_s, 'NaN');
   select * into v_device from qgjob.device where device_id = p_device_id for no key update;
   if v_device.worker_id is distinct from p_worker_id then
     raise exception using errcode = 'QJ409', constraint = 'device_has_one_worker',
@@ -71,7 +73,7 @@ begin
     when v_group.devices = 0 then 'first' else 'joined' end;
   -- Not where ending a batch has locked lanes: this may charge another. The device asks again.
   if cardinality(v_jobs) = 0 and v_live.batch_id is null then
-    select p_group_id, p_job_ids into v_group.group_id, v_jobs from qgjob.take_back(v_device, p_max_jobs);
+    select p_group_id, p_job_ids into v_group.group_id, v_jobs from qgjob.take_back(v_device, p_max_jobs, p_max_s);
     select * into v_group from qgjob.job_group where group_id = v_group.group_id;
     v_chosen := 'taken back';
   end if;
@@ -84,7 +86,8 @@ begin
   if v_group.build is distinct from v_device.installed_build then
     v_charged := qgjob.install_s(v_group.org_id, v_group.target)
       + (select sum(predicted_s) from qgjob.job where job_id = any (v_jobs));
-    update qgjob.lane set pass = pass + v_charged / (select weight from qgjob.org where org.org_id = lane.org_id)
+    update qgjob.lane set served_at = v_now,
+      pass = pass + v_charged / (select weight from qgjob.org where org.org_id = lane.org_id)
     where lane_id = v_group.lane_id;
   end if;
   insert into qgjob.batch as b
