@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from worker.batch import Batch, BatchJob, File
 from worker.config import ConfigError
 from worker.devices import Backend
-from worker.executors.printed import inert
+from worker.printed import inert
 from worker.stores import Store, StoredFile, StoreFailed
 
 log = logging.getLogger("worker")
