@@ -12,8 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from qgjob.children import Child
-from qgjob.postgres import free_port
+from qgjob.children import Child, free_port
 from worker.batch import Blame, PrepareError
 from worker.config import ConfigError
 from worker.devices import Session
