@@ -28,8 +28,8 @@ from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Upload
 from worker.executors import Finished
-from worker.hints import Hints, wait
-from worker.protocol import LeaseLost, Passing, Reason, Refused, storable, until_answered
+from worker.hints import Hints
+from worker.protocol import LeaseLost, Passing, Reason, Refused, storable, until_answered, wait
 
 Answer = TypeVar("Answer")
 

@@ -111,6 +111,15 @@ async def until_answered(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
             await asyncio.sleep(failure.retry_after_s + random.uniform(pause / 2, pause))  # noqa: S311
 
 
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Until then, or for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
 def storable(text: str | None) -> str | None:
     """PostgreSQL's text holds neither NUL nor halves of surrogate pairs."""
     return text and text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
