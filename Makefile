@@ -17,7 +17,7 @@ appwright-packages:
 	@cd tests/appwright-samples && cmp -s package.json node_modules/.package.json || { \
 		npm install --loglevel=error && cp package.json node_modules/.package.json; }
 
-# A quarter of an hour on a quiet machine. OPTIONS="--quick" for minutes, "--only drain" for one row.
+# Some 25 minutes on a quiet machine. OPTIONS="--quick" for minutes, "--only drain" for one row.
 bench: .venv/installed
 	$(BIN)/$(PIP) --require-hashes -r tests/bench/requirements.txt
 	cd tests && ../$(BIN)/python -m bench $(OPTIONS)

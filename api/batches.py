@@ -1,6 +1,6 @@
 """/batches/{lease}/…: what a worker tells of the batch it holds; 409 where its lease is no longer held."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from litestar import Router, get, post
 from litestar.params import JSONBody
@@ -10,7 +10,7 @@ import sql
 from api.access import needs
 from api.parameters import LARGEST, BodyId, Db, Id
 from api.work import own_account
-from qgjob.models import Admission, Trace
+from qgjob.models import Admission, ReleaseReason, Trace
 
 
 class Session(Struct, forbid_unknown_fields=True):
@@ -31,7 +31,7 @@ class Printed(Struct, forbid_unknown_fields=True):
 class BatchRelease(Struct, forbid_unknown_fields=True):
     """POST /batches/{lease}/release; see sql/internal/end_batches.sql."""
 
-    reason: Literal["done", "drained", "busy", "unprepared", "refused"] = "done"
+    reason: ReleaseReason = "done"
     message: str | None = None
 
 

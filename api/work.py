@@ -16,7 +16,7 @@ import sql
 from api.access import Again, needs
 from api.announcements import Announcements
 from api.parameters import BodyId, Db, Id
-from qgjob.models import Beat, DeviceHealth, DeviceRegistered, Heartbeat, OpenSessions, Registered, Target
+from qgjob.models import Beat, DeviceHealth, DeviceRegistered, Heartbeat, OpenSessions, Registered, Target, Upload
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 Hearing = NamedDependency[SkipValidation[Announcements]]
@@ -102,11 +102,6 @@ class Content(Struct, forbid_unknown_fields=True):
     account: str
     sha256: str
     url: str | None = None
-
-
-class Upload(Struct):
-    url: str | None
-    yours: bool
 
 
 class Account(Struct, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -113,6 +114,14 @@ def wait_until(condition: Callable[[], bool], seconds: float, *, every: float = 
             return False
         time.sleep(every)
     return True
+
+
+def free_port() -> int:
+    """For a child to listen on. Nobody has it now; another process may take it first."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _watch(pid: int, number: int) -> None:

@@ -15,6 +15,8 @@ Status = Literal["pending", "queued", "running", "completed", "failed", "cancell
 RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 FailureKind = Literal["test", "timeout", "infrastructure"]
 Platform = Literal["android", "ios"]
+# Why a worker lets go of a batch.
+ReleaseReason = Literal["done", "drained", "busy", "unprepared", "refused"]
 Selector = dict[str, str]
 
 Slug = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -130,6 +132,12 @@ class KeptFile(Struct):
     name: str
     content_type: str
     size: int
+
+
+class StoredFile(KeptFile):
+    """As a report names it, and `attempt.files` holds it."""
+
+    key: str
 
 
 class Attempt(Struct):
@@ -353,6 +361,13 @@ class DeviceHealth(Struct):
     """Whether the device is given work."""
 
     well: bool
+
+
+class Upload(Struct):
+    """Where a provider keeps a content; without a URL, whether the caller is the one to upload it."""
+
+    url: str | None
+    yours: bool
 
 
 class OpenSessions(Struct):

@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from qgjob.children import CannotRun, Child, wait_until
+from qgjob.children import CannotRun, Child, free_port, wait_until
 
 MAJOR = 18
 PATIENCE_S = 10.0  # with a server that is still going down
@@ -254,13 +253,6 @@ def _try(bin_dir: Path, pgdata: Path, arguments: list[str], log: Path, account: 
         if not ready or not server.running:
             server.stop((signal.SIGINT, 5), (signal.SIGQUIT, 5))
     return server, port
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _says_ready(pgdata: Path, pid: int) -> bool:

@@ -18,8 +18,7 @@ from types import FrameType
 import httpx
 from rich.console import Console
 
-from qgjob.children import CannotRun, Child, wait_until
-from qgjob.postgres import free_port
+from qgjob.children import CannotRun, Child, free_port, wait_until
 
 TARGETS = ("emulator", "device")
 DEVICES = 2  # per target

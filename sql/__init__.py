@@ -34,6 +34,7 @@ __all__ = [
     "open_pool",
     "optional",
     "prepare_threshold",
+    "statement",
     "within",
 ]
 
@@ -150,19 +151,19 @@ async def one(db: Database | OnBehalf, row: type[Row], function: LiteralString, 
 
 async def optional(db: Database | OnBehalf, row: type[Row], function: LiteralString, **args: Any) -> Row | None:
     """The row the function returns, or None where it has nothing."""
-    async with _called(db, _struct_row(row), _statement(row, function, tuple(args)), function, args) as cursor:
+    async with _called(db, _struct_row(row), statement(row, function, tuple(args)), function, args) as cursor:
         return await cursor.fetchone()
 
 
 async def many(db: Database | OnBehalf, row: type[Row], function: LiteralString, **args: Any) -> list[Row]:
     """All rows the function returns, in its order."""
-    async with _called(db, _struct_row(row), _statement(row, function, tuple(args)), function, args) as cursor:
+    async with _called(db, _struct_row(row), statement(row, function, tuple(args)), function, args) as cursor:
         return await cursor.fetchall()
 
 
 async def call(db: Database | OnBehalf, function: LiteralString, **args: Any) -> None:
     """For functions that answer nothing."""
-    async with _called(db, tuple_row, _statement(None, function, tuple(args)), function, args):
+    async with _called(db, tuple_row, statement(None, function, tuple(args)), function, args):
         pass
 
 
@@ -219,7 +220,8 @@ async def _limited(connection: Connection, function: str) -> AsyncGenerator[None
 
 
 @lru_cache(maxsize=500)  # there are a few dozen; composing one takes longer than sending it
-def _statement(row: type[msgspec.Struct] | None, function: LiteralString, args: tuple[str, ...]) -> bytes:
+def statement(row: type[msgspec.Struct] | None, function: LiteralString, args: tuple[str, ...]) -> bytes:
+    """The call of a function with these arguments, for the columns that are the fields of the struct."""
     named = SQL(", ").join(SQL("{} => {}").format(Identifier(f"p_{name}"), Placeholder(name)) for name in args)
     wanted = SQL("select qgjob.{}({})").format(Identifier(function), named)
     if row:

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 import psycopg
-from psycopg.sql import SQL, Identifier, Placeholder
+from psycopg.sql import SQL, Identifier
+
+from sql import statement
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 
@@ -25,7 +27,6 @@ class VirtualTime:
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         self._connection = connection
-        self._statements: dict[tuple[str, type[msgspec.Struct]], bytes] = {}
         self.set_clock(0.0)
 
     def set_clock(self, now_s: float) -> None:
@@ -34,14 +35,8 @@ class VirtualTime:
         self._connection.execute("select set_config('qgjob.now', %s, false)", [now.isoformat()])
 
     def many(self, row: type[Row], function: LiteralString, **args: Any) -> list[Row]:
-        """All rows that the function returns. Each function is always called with the same arguments by name."""
-        statement = self._statements.get((function, row))
-        if statement is None:
-            columns = SQL(", ").join(map(Identifier, row.__struct_fields__))
-            named = SQL(", ").join(SQL("{} => {}").format(Identifier(f"p_{name}"), Placeholder(name)) for name in args)
-            query = SQL("select {} from qgjob.{}({})").format(columns, Identifier(function), named)
-            statement = self._statements[function, row] = query.as_bytes(self._connection)
-        found = self._connection.execute(statement, args).fetchall()
+        """All rows that the function returns."""
+        found = self._connection.execute(statement(row, function, tuple(args)), args).fetchall()
         names = row.__struct_fields__
         return [msgspec.convert(dict(zip(names, values, strict=True)), row) for values in found]
 
@@ -51,8 +46,7 @@ class VirtualTime:
 
     def call(self, function: LiteralString, **args: Any) -> None:
         """For functions whose answer does not matter."""
-        named = SQL(", ").join(SQL("{} => {}").format(Identifier(f"p_{name}"), Placeholder(name)) for name in args)
-        self._connection.execute(SQL("select qgjob.{}({})").format(Identifier(function), named), args)
+        self._connection.execute(statement(None, function, tuple(args)), args)
 
 
 @contextmanager

@@ -13,8 +13,7 @@ from typing import Any
 
 from processes import answers
 
-from qgjob.children import Child, wait_until
-from qgjob.postgres import free_port
+from qgjob.children import Child, free_port, wait_until
 from worker.devices.appium import START_S, find
 
 HERE = Path(__file__).resolve().parent

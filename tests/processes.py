@@ -13,8 +13,7 @@ from typing import Any, Self
 
 import pytest
 
-from qgjob.children import Child, wait_until
-from qgjob.postgres import free_port
+from qgjob.children import Child, free_port, wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SAMPLES = CHECKOUT / "tests" / "samples"

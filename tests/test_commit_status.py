@@ -17,8 +17,7 @@ import pytest
 from processes import CHECKOUT
 from stand_in import StandIn, environment, run
 
-from qgjob.children import wait_until
-from qgjob.postgres import free_port
+from qgjob.children import free_port, wait_until
 
 SCRIPT = CHECKOUT / ".github" / "examples" / "commit-status.py"
 KEY = b"0123456789abcdef01234567"

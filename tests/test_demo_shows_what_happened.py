@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from standins import Checkout
+from fake_checkout import Checkout
 
 from qgjob.children import wait_until
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from standins import Checkout
+from fake_checkout import Checkout
 
 from qgjob import postgres
 from qgjob.children import wait_until

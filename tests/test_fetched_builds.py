@@ -20,7 +20,8 @@ from processes import CHECKOUT
 from qgjob.children import wait_until
 from qgjob.store import open_store
 from worker.batch import Artifact, Blame, PrepareError
-from worker.builds import fetch
+from worker.builds import fetch, fetch_from
+from worker.object_store import ObjectStore
 
 APK = b"PK\x03\x04" + random.Random(1).randbytes(3_000_000)
 SHA = hashlib.sha256(APK).hexdigest()
@@ -38,6 +39,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("QGJOB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("QGJOB_STORE_URL", (tmp_path / "store").as_uri())
     monkeypatch.setenv("QGJOB_BUILD_HOSTS", "other.example, 127.0.0.1")
+    fetch_from(ObjectStore())
     return tmp_path / "cache" / "builds"
 
 

@@ -15,8 +15,7 @@ from processes import Services
 from stand_in import StandIn, problem, run, submitted
 from workspaces import ACTION, Workspace, client_exit, said
 
-from qgjob.children import wait_until
-from qgjob.postgres import free_port
+from qgjob.children import free_port, wait_until
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from issuer import AUDIENCE, Issuer
 from processes import Services, answers
 from psycopg.types.json import Jsonb
 
-from qgjob.children import wait_until
-from qgjob.postgres import free_port
+from qgjob.children import free_port, wait_until
 from qgjob.tokens import hashed, new_token
 
 

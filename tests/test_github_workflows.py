@@ -11,7 +11,7 @@ from processes import Services
 from ruamel.yaml import YAML
 from workspaces import CHECKOUT, Workspace, said
 
-from qgjob.postgres import free_port
+from qgjob.children import free_port
 
 EXAMPLES = CHECKOUT / ".github" / "examples"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.executors.printed import Bounded, inert
+from worker.printed import Bounded, inert
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from processes import CHECKOUT
 
 import api.__main__
 import worker.__main__
+from qgjob.children import free_port
 from qgjob.cli import app
-from qgjob.postgres import free_port
 
 PAGES = sorted({*CHECKOUT.glob("*.md"), *(CHECKOUT / ".github").rglob("*.md"), *map(CHECKOUT.joinpath, GUIDES)})
 

@@ -11,8 +11,7 @@ from engine import Engine
 from faulty_network import FaultyNetwork, Wire
 from processes import Services, both_transports
 
-from qgjob.children import Child, wait_until
-from qgjob.postgres import free_port
+from qgjob.children import Child, free_port, wait_until
 
 STUBBORN = """
 import os, signal, time

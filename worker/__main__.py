@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from qgjob import logs, tracing
+from qgjob.errors import Exit
 from qgjob.models import Target
 from worker import attachments, executors
 from worker import devices as backends
@@ -23,7 +24,6 @@ from worker.loop import Options, Worker
 from worker.protocol import Refused
 from worker.results import Files
 
-USAGE, REFUSED, UNAVAILABLE = 2, 4, 5
 # After it was told a second time, and when nobody has answered: names being looked up, connections and traces that are
 # closed must not keep the process. What it has started is ended by then.
 LEAVES_S = 7.0
@@ -93,7 +93,7 @@ def work(
             "postgresql://user:password@host:5432/qgjob",
             err=True,
         )
-        sys.exit(USAGE)
+        sys.exit(Exit.USAGE)
     if target not in get_args(Target):
         raise typer.BadParameter(f"{target!r} is not one of {', '.join(get_args(Target))}", param_hint="--target")
     kind: Target = target  # type: ignore[assignment]
@@ -104,7 +104,7 @@ def work(
         logs.configure()
     except logs.UnusableLog as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(USAGE)
+        sys.exit(Exit.USAGE)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
     where = project.resolve()
     try:
@@ -119,17 +119,18 @@ def work(
         files = Files(connection.store, attachments.limits())
     except ConfigError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(USAGE)
+        sys.exit(Exit.USAGE)
     if executor == "simulated":
         logging.getLogger("worker").warning("simulated: no test is really run, the names of the files decide")
     try:
         asyncio.run(serve(connection, runner, driver, options, files))
     except ConfigError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(USAGE)
+        sys.exit(Exit.USAGE)
     except (Unusable, Refused) as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(REFUSED if isinstance(error, Refused) else UNAVAILABLE)  # to be started again helps the second only
+        # To be started again helps the second only.
+        sys.exit(Exit.REFUSED if isinstance(error, Refused) else Exit.UNAVAILABLE)
 
 
 async def serve(

@@ -9,11 +9,11 @@ import httpx
 import msgspec
 
 from qgjob import __version__
-from qgjob.models import Problem
+from qgjob.models import Problem, StoredFile
 from qgjob.transport import REPEATABLE, checked_server_url, is_loopback, retry_after_s
 from worker.batch import Batch, BatchJob, File, PrepareError
 from worker.protocol import LeaseLost, Passing, Refused, until_answered
-from worker.stores import PIECE, StoredFile, StoreFailed
+from worker.stores import PIECE, StoreFailed
 
 Json = Mapping[str, object]
 CONNECT_S = 10.0

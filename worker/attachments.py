@@ -16,11 +16,12 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from qgjob.models import StoredFile
 from worker.batch import Batch, BatchJob, File
 from worker.config import ConfigError
 from worker.devices import Backend
-from worker.executors.printed import inert
-from worker.stores import Store, StoredFile, StoreFailed
+from worker.printed import inert
+from worker.stores import Store, StoreFailed
 
 log = logging.getLogger("worker")
 

@@ -10,11 +10,12 @@ from contextlib import aclosing
 from typing import Literal
 
 from qgjob import logs
+from qgjob.models import ReleaseReason
 from worker.batch import Batch, BatchJob, Blame, PrepareError
 from worker.devices import Backend, Recorder
 from worker.executors import Executor, Finished, Log, Prepared, Started
 from worker.live_log import LiveLog
-from worker.protocol import Engine, LeaseLost, Reason, Refused
+from worker.protocol import Engine, LeaseLost, Refused
 from worker.results import Files, Results
 from worker.spans import Spans
 
@@ -28,7 +29,7 @@ FRUITLESS_ENDS = 3
 # Installing and opening a session together; what takes longer hangs.
 PREPARE_LIMIT_S = 900
 # Whose fault it is that nothing could run → how the batch ends.
-REASONS: dict[Blame, Reason] = {
+REASONS: dict[Blame, ReleaseReason] = {
     "device": "unprepared",
     "config": "unprepared",
     "provider": "busy",

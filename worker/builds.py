@@ -22,11 +22,11 @@ IN_USE_S = 3600
 KNOWN_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
-_store: Store | None = None  # one for the process, as its folder of builds is
+_store: Store  # one for the process, as its folder of builds is
 
 
 def fetch_from(store: Store) -> None:
-    """Uploaded builds are there. Without it: in the object store that the environment names."""
+    """Uploaded builds are there. Said once, before anything is fetched, by whoever makes the worker's connection."""
     global _store
     _store = store
 
@@ -80,27 +80,15 @@ async def _pieces(url: str) -> AsyncGenerator[bytes]:
     scheme = urlsplit(url).scheme
     if scheme in ("http", "https"):
         source = downloads.pieces(url)
-    elif scheme == "file" or url.startswith("/"):
-        source = _from_file(Path(unquote(urlsplit(url).path) if scheme else url))
+    elif scheme == "file":
+        source = _from_file(Path(unquote(urlsplit(url).path)))
     elif scheme:
         raise PrepareError(f"The build is {url}, which only its provider's devices can install.", "app")
     else:
-        source = _store_of_builds().pieces(url)
+        source = _store.pieces(url)
     async with aclosing(source):
         async for piece in source:
             yield piece
-
-
-def _store_of_builds() -> Store:
-    if _store:
-        return _store
-    from qgjob.store import UnusableStore
-    from worker.object_store import ObjectStore
-
-    try:
-        return ObjectStore()
-    except UnusableStore as error:
-        raise PrepareError(f"{error}.", "config") from None
 
 
 async def _from_file(path: Path) -> AsyncGenerator[bytes]:

@@ -65,6 +65,7 @@ def by_database(url: str, devices: int) -> Connection:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
+    builds.fetch_from(store)
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[None]:

@@ -19,17 +19,18 @@ from qgjob.models import (
     OpenSessions,
     Recorded,
     Registered,
+    ReleaseReason,
     Target,
     Trace,
+    Upload,
 )
 from qgjob.problems import status_of
 from sql import housekeeping
 from worker.attachments import Stored
 from worker.batch import Batch
-from worker.devices import Upload
 from worker.executors import Finished
-from worker.hints import Hints, wait
-from worker.protocol import LeaseLost, Passing, Reason, Refused, storable, until_answered
+from worker.hints import Hints
+from worker.protocol import LeaseLost, Passing, Refused, storable, until_answered, wait
 
 Answer = TypeVar("Answer")
 
@@ -190,7 +191,7 @@ class SqlEngine:
         )
         return recorded.status
 
-    async def release(self, lease: int, reason: Reason, message: str | None = None) -> None:
+    async def release(self, lease: int, reason: ReleaseReason, message: str | None = None) -> None:
         await self._until_answered(
             lambda: sql.call(self._db, "release_batch", lease=lease, reason=reason, message=storable(message))
         )

@@ -46,12 +46,3 @@ class Hints:
     def _wake(self) -> None:
         woken, self.work = self.work, asyncio.Event()
         woken.set()
-
-
-async def wait(event: asyncio.Event, seconds: float) -> None:
-    """Until then, or for so long."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

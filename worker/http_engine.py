@@ -14,15 +14,16 @@ from qgjob.models import (
     OpenSessions,
     Recorded,
     Registered,
+    ReleaseReason,
     Target,
     Trace,
+    Upload,
 )
 from worker.api import Api, Json
 from worker.attachments import Stored
 from worker.batch import Batch
-from worker.devices import Upload
 from worker.executors import Finished
-from worker.protocol import Reason, storable
+from worker.protocol import storable
 
 
 class HttpEngine:
@@ -109,7 +110,7 @@ class HttpEngine:
     async def write_live_log(self, lease: int, job_id: int, after: int, text: str) -> None:
         await self._write(lease, "/log", {"job_id": job_id, "after": after, "log": storable(text)})
 
-    async def release(self, lease: int, reason: Reason, message: str | None = None) -> None:
+    async def release(self, lease: int, reason: ReleaseReason, message: str | None = None) -> None:
         await self._write(lease, "/release", {"reason": reason, "message": storable(message)})
 
     async def heartbeat(self, wait_s: float = 0.0) -> Heartbeat:

@@ -16,7 +16,7 @@ from qgjob.tracing import Tracing
 from worker.batch_run import BatchRun
 from worker.devices import Backend, DeviceSpec
 from worker.executors import Executor
-from worker.protocol import Engine, Refused
+from worker.protocol import Engine, Refused, wait
 from worker.results import Files
 from worker.spans import Spans
 
@@ -125,7 +125,7 @@ class Worker:
             if now() > max(ran_at, self._heard_at) + self._options.lease_s:
                 log.warning("nobody has answered for %s s, and nothing runs: leaving", self._options.lease_s)
                 return
-            await self._wait(self._at_once, 0.2)
+            await wait(self._at_once, 0.2)
         await asyncio.sleep(GIVE_BACK_S)
 
     async def _work(self) -> None:
@@ -234,7 +234,7 @@ class Worker:
                     return
                 if not seen_well and not drive.leaving.is_set():
                     sick = device_id in self._sick
-                    await self._wait(drive.stirred, self._pause_s(failures) if sick else PROBE_AGAIN_S)
+                    await wait(drive.stirred, self._pause_s(failures) if sick else PROBE_AGAIN_S)
                 continue
             if drive.gone.is_set():
                 return  # meanwhile; the batch goes back with the device
@@ -242,7 +242,7 @@ class Worker:
             idle_since = loop.time()
             failures = 0 if able else failures + 1
             if failures:
-                await self._wait(drive.gone, self._pause_s(failures))
+                await wait(drive.gone, self._pause_s(failures))
 
     async def _is_well(self, drive: Drive, device_id: int) -> bool:
         """Asked at first, in quarantine, and after a lost batch: the next one would cost its jobs a loss, too. And now
@@ -272,7 +272,7 @@ class Worker:
                 if not told:
                     log.warning("%s Waiting for it.", error)
                 told = True
-                await self._wait(drive.leaving, 1)
+                await wait(drive.leaving, 1)
         return None
 
     async def _claim(self, drive: Drive, device_id: int, wait_s: float) -> BatchRun | None:
@@ -312,13 +312,6 @@ class Worker:
             return await run.run()
         finally:
             del self._runs[batch.lease]
-
-    async def _wait(self, event: asyncio.Event, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            pass
 
     def _pause_s(self, failures: int) -> float:
         return min(2.0 ** min(failures, 10), LONGEST_PAUSE_S)

@@ -4,10 +4,10 @@ is, until it is answered: none ever fails because of an outage."""
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from qgjob import logs
-from qgjob.models import Heartbeat, Target, Trace
+from qgjob.models import Heartbeat, ReleaseReason, Target, Trace
 from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Ledger
@@ -15,7 +15,6 @@ from worker.executors import Finished
 
 troubles = logs.seldom("worker.engine")
 Answer = TypeVar("Answer")
-Reason = Literal["done", "drained", "busy", "unprepared", "refused"]
 LONGEST_PAUSE_S = 5.0
 
 
@@ -91,7 +90,7 @@ class Engine(Ledger, Protocol):
         """More of what a watched job printed; `after` characters came before."""
         ...
 
-    async def release(self, lease: int, reason: Reason, message: str | None = None) -> None: ...
+    async def release(self, lease: int, reason: ReleaseReason, message: str | None = None) -> None: ...
     async def heartbeat(self, wait_s: float = 0.0) -> Heartbeat:
         """After so long, or as soon as there is something to tell."""
         ...
@@ -109,6 +108,15 @@ async def until_answered(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
             troubles.warning("%s", failure)
             pause = min(pause * 2, LONGEST_PAUSE_S)
             await asyncio.sleep(failure.retry_after_s + random.uniform(pause / 2, pause))  # noqa: S311
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Until then, or for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
 
 
 def storable(text: str | None) -> str | None:

@@ -3,20 +3,10 @@
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from msgspec import Struct
-
+from qgjob.models import StoredFile
 from worker.batch import Batch, BatchJob, File
 
 PIECE = 1 << 20
-
-
-class StoredFile(Struct, frozen=True):
-    """As `attempt.files` holds it."""
-
-    name: str
-    content_type: str
-    size: int
-    key: str
 
 
 class StoreFailed(Exception):

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fake_device.device import FakeDevice
-from qgjob.children import wait_until
-from qgjob.postgres import free_port
+from qgjob.children import free_port, wait_until
 
 
 class Lab:

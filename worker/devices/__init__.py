@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
-from qgjob.models import Target
+from qgjob.models import Target, Upload
 from worker.batch import Batch, BatchJob, File
 from worker.config import ConfigError, Settings, settings_as
 
@@ -40,13 +40,6 @@ class Session(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Session(url={self.url!r}, session_id={self.session_id!r})"
-
-
-class Upload(Struct):
-    """Where a provider keeps a content; without a URL, whether the caller is the one to upload it."""
-
-    url: str | None
-    yours: bool
 
 
 class Ledger(Protocol):

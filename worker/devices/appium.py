@@ -12,13 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from qgjob.children import Child
-from qgjob.postgres import free_port
+from qgjob.children import Child, free_port
 from worker.batch import Blame, PrepareError
 from worker.config import ConfigError
 from worker.devices import Session
-from worker.executors.printed import last_words
-from worker.executors.processes import inherited
+from worker.printed import last_words
+from worker.processes import inherited
 from worker.webdriver import WebDriver, WebDriverError
 
 log = logging.getLogger("worker")

@@ -20,7 +20,7 @@ from worker.executors import Event, Finished, Log, Options, Prepared, Started, a
 from worker.executors.appwright_attachment import Attachment
 from worker.executors.playwright_runner import Run, Runner
 from worker.executors.playwright_runner import Settings as RunnerSettings
-from worker.executors.printed import inert
+from worker.printed import inert
 
 log = logging.getLogger("worker")
 

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from worker.config import ConfigError
-from worker.executors.printed import last_words
-from worker.executors.processes import inherited
+from worker.printed import last_words
+from worker.processes import inherited
 
 ATTACH = Path(__file__).with_name("qgjob-attach.cjs")
 

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from worker import processes
 from worker.batch import Batch, BatchJob, PrepareError
 from worker.config import ConfigError
 from worker.executors import (
@@ -33,10 +34,9 @@ from worker.executors import (
     Started,
     argv,
     junit,
-    processes,
     specs,
 )
-from worker.executors.printed import Bounded, inert, last_words
+from worker.printed import Bounded, inert, last_words
 
 logger = logging.getLogger(__name__)
 

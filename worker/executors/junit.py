@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from worker.executors.printed import inert
+from worker.printed import inert
 
 _MAX_BYTES = 16 * 2**20
 _MAX_TESTS = 500

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.batch import File
 from worker.executors.playwright_events import Attachment
-from worker.executors.printed import inert
+from worker.printed import inert
 
 _NAME = 100
 

@@ -17,12 +17,13 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from worker import processes
 from worker.batch import Batch, BatchJob
 from worker.config import ConfigError
-from worker.executors import Event, Finished, Started, processes, specs
+from worker.executors import Event, Finished, Started, specs
 from worker.executors.playwright_events import follow
 from worker.executors.playwright_verdicts import Verdicts
-from worker.executors.printed import Bounded, inert
+from worker.printed import Bounded, inert
 
 _REPORTER = Path(__file__).with_name("qgjob-reporter.cjs")
 _POLL_S = 0.05

@@ -7,7 +7,7 @@ from typing import Any
 from worker.batch import BatchJob, File
 from worker.executors import Event, Finished, Log, Started, own_files
 from worker.executors import playwright_events as ev
-from worker.executors.printed import inert
+from worker.printed import inert
 
 _TITLE = 300
 _OUTPUT = 80_000  # the reporter has bounded it

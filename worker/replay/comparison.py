@@ -78,7 +78,7 @@ class Measured:
     busy: list[float] = field(default_factory=list[float])
     feedback_s: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
-    def add(self, schedule: Schedule, workload: Workload, fleet: Fleet, bound_s: float) -> None:
+    def add(self, schedule: Schedule, workload: Workload, bound_s: float) -> None:
         span_s = makespan_s(schedule, workload)
         self.makespans_s.append(span_s)
         self.over_bound.append(span_s / bound_s)
@@ -109,7 +109,7 @@ def compare(plan: Plan, url: str, say: Say) -> Comparison:
         tests += [test.duration_s for submission in workload for test in submission.tests]
         schedules = compared(url, workload, fleet, seed=seed, noise=plan.noise, history=plan.history)
         for name, schedule in schedules.items():
-            measured.setdefault(name, Measured()).add(schedule, workload, fleet, bounds_s[-1])
+            measured.setdefault(name, Measured()).add(schedule, workload, bounds_s[-1])
         if plan.timeline and timeline is None:
             timeline = shown(next(iter(schedules.values())))
     rows = [row(name, found, measured[REINSTALL]) for name, found in measured.items()]

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
 
-import msgspec
 from psycopg.types.json import Jsonb
 
-from qgjob.models import Decision, Recorded, Target
+from qgjob.models import Decision, DeviceRegistered, Heartbeat, Recorded, Registered, RunSubmitted, Target
 from sql.virtual_time import VirtualTime
+from worker.batch import Batch
 from worker.replay.schedule import Fleet, Schedule, Stay
 from worker.replay.workload import Spec, Submission, Workload
 
@@ -28,36 +28,6 @@ class Wrong(Exception):
     """The SQL functions broke a promise. The message says which."""
 
 
-class Registered(msgspec.Struct):
-    worker_id: int
-
-
-class RegisteredDevice(msgspec.Struct):
-    device_id: int
-
-
-class Submitted(msgspec.Struct):
-    total: int
-    job_ids: list[int]
-
-
-class ClaimedJob(msgspec.Struct):
-    job_id: int
-    test_path: str
-
-
-class Claimed(msgspec.Struct):
-    lease: int
-    org_id: str
-    app_version_id: str
-    install: bool
-    jobs: list[ClaimedJob]
-
-
-class Beat(msgspec.Struct):
-    leases: list[int]
-
-
 @dataclass
 class Device:
     """`asked` says that it has claimed since it became idle, so the database knows that it waits."""
@@ -71,7 +41,7 @@ class Device:
 class Held:
     """A batch on a device: the ids of its jobs that have not ended, and how many have."""
 
-    batch: Claimed
+    batch: Batch
     claimed_s: float
     left: list[int]
     done: int = 0
@@ -106,7 +76,6 @@ class Simulator:
         self._held: dict[int, Held] = {}
         self._events: list[tuple[float, int, EventKind, int]] = []
         self.now_s = 0.0
-        self.calls = 0
         self._worker_id = time.one(
             Registered, "register_worker", name="replay", version="replay", targets=used, lease_s=LEASE_S
         ).worker_id
@@ -114,7 +83,7 @@ class Simulator:
                          for number in range(1, fleet.devices + 1)]  # fmt: skip
 
     def _register(self, name: str, target: Target) -> Device:
-        found = self._time.one(RegisteredDevice, "register_device", worker_id=self._worker_id, name=name, target=target)
+        found = self._time.one(DeviceRegistered, "register_device", worker_id=self._worker_id, name=name, target=target)
         return Device(name, found.device_id)
 
     def run(self, workload: Workload) -> Schedule:
@@ -151,7 +120,6 @@ class Simulator:
                 case "arrival":
                     self._submit(workload[place], place, progress)
                 case "installed":
-                    self.calls += 1
                     self._time.call("record_install", lease=self._held[place].lease)
                     self._start(place, progress, began_s)
                 case "start":
@@ -166,9 +134,8 @@ class Simulator:
 
     def _submit(self, submission: Submission, place: int, progress: Progress) -> None:
         jobs = [{"test_path": t.path, "target": t.target, "priority": t.priority} for t in submission.tests]
-        self.calls += 1
         found = self._time.one(
-            Submitted,
+            RunSubmitted,
             "submit_run",
             org_id=submission.org_id,
             app_version_id=submission.app_version_id,
@@ -188,10 +155,9 @@ class Simulator:
         for place, device in enumerate(self._devices):
             if place in self._held or (device.asked and not wanted):
                 continue
-            self.calls += 1
             device.asked = True
             for batch in self._time.many(
-                Claimed, "claim_batch", worker_id=self._worker_id, device_id=device.device_id, max_jobs=MAX_JOBS
+                Batch, "claim_batch", worker_id=self._worker_id, device_id=device.device_id, max_jobs=MAX_JOBS
             ):
                 if any(job.test_path != progress.of_job[job.job_id][1].path for job in batch.jobs):
                     raise Wrong(f"batch {batch.lease} holds a job under another test_path than was submitted")
@@ -206,7 +172,6 @@ class Simulator:
 
     def _start(self, place: int, progress: Progress, began_s: float) -> None:
         held = self._held[place]
-        self.calls += 1
         found = self._time.one(Decision, "start_job", lease=held.lease, job_id=held.job_id)
         if found.decision != "run":  # an idle device has taken it back
             elsewhere = any(held.job_id in other.left for other in self._held.values() if other is not held)
@@ -219,7 +184,6 @@ class Simulator:
     def _end(self, place: int, progress: Progress, began_s: float) -> None:
         held = self._held[place]
         job_id = held.job_id
-        self.calls += 1
         found = self._time.one(Recorded, "finish_job", lease=held.lease, job_id=job_id, status="completed")
         if job_id in progress.finished or found != Recorded("completed", True):
             raise Wrong(f"job {job_id} did not finish exactly once: {found}")
@@ -235,7 +199,6 @@ class Simulator:
         if held.left:
             self._plan(self.now_s + after_s, "start", place)
             return
-        self.calls += 1
         self._time.call("release_batch", lease=held.lease)
         del self._held[place]
         batch, name = held.batch, self._devices[place].name
@@ -244,8 +207,7 @@ class Simulator:
         progress.schedule.stays.append(Stay(name, *group, batch.install, held.done, *times))
 
     def _beat(self) -> None:
-        self.calls += 1
-        found = self._time.one(Beat, "heartbeat", worker_id=self._worker_id)
+        found = self._time.one(Heartbeat, "heartbeat", worker_id=self._worker_id)
         if not {held.lease for held in self._held.values()} <= set(found.leases):
             raise Wrong("a heartbeat did not renew every lease")
         self._plan(self.now_s + BEAT_S, "beat")

@@ -20,8 +20,7 @@ from bench.queues.idle import pause_s
 from bench.records import Record, record
 from bench.rounds import Measured, alternate, in_ms
 from qgjob import tokens
-from qgjob.children import wait_until
-from qgjob.postgres import free_port
+from qgjob.children import free_port, wait_until
 
 CONNECTIONS = 32
 

@@ -6,8 +6,9 @@ import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 
+from worker import processes
 from worker.batch import Batch, BatchJob
-from worker.executors import Event, Finished, Log, Options, Prepared, Started, processes, specs
+from worker.executors import Event, Finished, Log, Options, Prepared, Started, specs
 
 LINE = re.compile(r"(not )?ok\b[ \d]*-? ?(.*)")
 

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import random
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +10,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from qgjob.transport import retry_after_s
 from worker.batch import Blame, PrepareError
 from worker.devices.browserstack.settings import ACCESS_KEY, USERNAME
 from worker.webdriver import redacted
@@ -108,7 +107,8 @@ class Api:
                 if not response.is_error:
                     return response
                 error = _refusal(response, f"{method} {path}", self._auth)
-                pause_s = max(pause_s, _retry_after_s(response)) if response.status_code == 429 else pause_s
+                if response.status_code == 429:
+                    pause_s = max(pause_s, retry_after_s(response.headers.get("retry-after")) or 0.0)
             if error.blame != "provider" or tried == TRIES:
                 raise error from None
             log.warning("%s Asking again.", error)
@@ -144,17 +144,3 @@ def _words(answer: httpx.Response) -> str:
         return str(said.get("error") or said.get("message") or said)[:300]
     except msgspec.DecodeError:
         return answer.text[:300].strip()
-
-
-def _retry_after_s(answer: httpx.Response) -> float:
-    """Seconds or a date; 0 where it says neither."""
-    said = answer.headers.get("retry-after", "")
-    try:
-        return float(said)
-    except ValueError:
-        pass
-    try:
-        until = parsedate_to_datetime(said)
-        return (until - datetime.now(until.tzinfo)).total_seconds()
-    except ValueError:
-        return 0.0
