@@ -21,7 +21,6 @@ DOWNLOAD_EPILOG = options.examples(
 )
 
 artifacts_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
-JobId = Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")]
 Attempt = Annotated[int | None, typer.Option("--attempt", min=1, metavar="N", help="Of this attempt only.")]
 Name = Annotated[str | None, typer.Option("--name", metavar="GLOB", help="Only files whose names match.")]
 
@@ -34,7 +33,7 @@ def artifacts() -> None:
 @artifacts_app.command("list", epilog=LIST_EPILOG)
 def list_files(
     *,
-    job_id: JobId,
+    job_id: options.RequiredJobId,
     attempt: Attempt = None,
     name: Name = None,
     as_json: options.Json = False,
@@ -57,7 +56,7 @@ def list_files(
 @artifacts_app.command(epilog=DOWNLOAD_EPILOG)
 def download(
     *,
-    job_id: JobId,
+    job_id: options.RequiredJobId,
     attempt: Attempt = None,
     name: Name = None,
     folder: Annotated[

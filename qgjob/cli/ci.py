@@ -74,7 +74,7 @@ def ci(
             "--retries", envvar="QGJOB_RETRIES", min=0, max=10, help="Run a failed test again up to so many times."
         ),
     ] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeats.")] = None,
+    label: options.Labels = None,
     timeout: Annotated[
         str,
         typer.Option(

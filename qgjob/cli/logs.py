@@ -23,7 +23,7 @@ LOOK_AGAIN_S = 1.0
 
 def logs(
     *,
-    job_id: Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")],
+    job_id: options.RequiredJobId,
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, metavar="N", help="Which attempt. Default: the latest.")
     ] = None,

@@ -63,7 +63,7 @@ def row(run: Run) -> tuple[str, ...]:
 
 def report(
     *,
-    run_id: Annotated[str, typer.Option("--run-id", metavar="ID", help="A run: all jobs of one submission.")],
+    run_id: options.RequiredRunId,
     junit_xml: Annotated[
         str | None, typer.Option("--junit-xml", metavar="FILE", help="Also write the results as JUnit XML.")
     ] = None,

@@ -13,7 +13,7 @@ from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.submit import announce, checked, complete_target, merged
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import JobDefaults, JobSubmission, Priority, Schedule, ScheduleAddition
+from qgjob.models import JobDefaults, JobSubmission, Schedule, ScheduleAddition
 
 NIGHTLY = "qgjob schedules add nightly --org-id=qualgent --cron='0 2 * * 1-5' --time-zone=Europe/Berlin"
 EPILOG = options.examples(f"{NIGHTLY} \\", "    --test='tests/**/*.spec.js'", "qgjob schedules pause nightly")
@@ -74,11 +74,9 @@ def add(
     tests_from: options.TestsFrom = None,
     manifest: options.Manifest = None,
     target: Targets = None,
-    priority: Annotated[Priority | None, typer.Option("--priority", help="Within the organisation.")] = None,
-    retries: Annotated[
-        int | None, typer.Option("--retries", min=0, max=10, help="Run a failed test again up to so many times.")
-    ] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeats.")] = None,
+    priority: options.JobPriority = None,
+    retries: options.Retries = None,
+    label: options.Labels = None,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:

@@ -201,7 +201,7 @@ def show_page(page: JobPage, *, as_json: bool, quiet: bool) -> None:
 
 def why(
     *,
-    job_id: Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")],
+    job_id: options.RequiredJobId,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
