@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from qgjob.cli import options, output, settings, words
-from qgjob.cli.show import one_of
 from qgjob.client import Client
 from qgjob.errors import Exit, Refused, Unavailable, Usage
 from qgjob.models import AttemptFile
@@ -88,7 +87,6 @@ def download(
 
 
 def wanted(client: Client, job_id: str, attempt: int | None, name: str | None) -> list[AttemptFile]:
-    one_of(job_id, None)
     return [
         file
         for file in client.files(job_id)

@@ -16,8 +16,17 @@ ServerUrl = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, also for errors.")]
 OrgId = Annotated[str | None, typer.Option("--org-id", envvar="QGJOB_ORG_ID", metavar="ORG", help="The organisation.")]
-JOB_ID = typer.Option("--job-id", metavar="ID", help="A job.")
-RUN_ID = typer.Option("--run-id", metavar="ID", help="A run: all jobs of one submission.")
+
+
+def given(identifier: str | None) -> str | None:
+    """An id, and not an empty one, as a variable that was not set leaves it: that would address all of them."""
+    if identifier == "":
+        raise typer.BadParameter("it is empty")
+    return identifier
+
+
+JOB_ID = typer.Option("--job-id", metavar="ID", help="A job.", callback=given)
+RUN_ID = typer.Option("--run-id", metavar="ID", help="A run: all jobs of one submission.", callback=given)
 JobId = Annotated[str | None, JOB_ID]
 RunId = Annotated[str | None, RUN_ID]
 RequiredJobId = Annotated[str, JOB_ID]

@@ -43,7 +43,9 @@ Targets = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="TARGET", autocompletion=complete_target, help="As for submit. Repeats."),
 ]
-Which = Annotated[str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.")]
+Which = Annotated[
+    str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.", callback=options.given)
+]
 
 schedules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 

@@ -25,8 +25,8 @@ WHY_EPILOG = options.examples("qgjob why --job-id=34", "qgjob why --job-id=34 --
 
 
 def one_of(job_id: str | None, run_id: str | None) -> tuple[str | None, str | None]:
-    """Exactly one of --job-id and --run-id, and not an empty one: that would address all of them."""
-    if (job_id is None) == (run_id is None) or "" in {job_id, run_id}:
+    """Exactly one of --job-id and --run-id."""
+    if (job_id is None) == (run_id is None):
         raise Usage("give one of --job-id and --run-id")
     return job_id, run_id
 
@@ -206,7 +206,6 @@ def why(
     server_url: options.ServerUrl = None,
 ) -> int:
     """Say what a job waits for, which device will probably run it when; or why it ran where it did."""
-    one_of(job_id, None)
     found = settings.connect(server_url).why(job_id)
     if as_json:
         output.answer_json("why", found)

@@ -110,14 +110,12 @@ def row(one: Token) -> tuple[str, ...]:
 
 @token_app.command(epilog=REVOKE_EPILOG)
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID")],
+    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", callback=options.given)],
     *,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
     """Revoke a token. Within 5 seconds it opens nothing any more."""
-    if not token_id:
-        raise Usage("TOKEN_ID is empty")
     revoked = settings.connect(server_url).revoke_token(token_id)
     if as_json:
         output.answer_json("token", revoked)
