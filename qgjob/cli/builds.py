@@ -63,14 +63,8 @@ def add(
 ) -> int:
     """Say what is installed for a build: a file here, which is uploaded, or a URL (https://, file:///, bs://)."""
     project = settings.project()
-    org = settings.required(org_id, project.org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
-    version = settings.required(
-        app_version_id,
-        project.app_version_id,
-        flag="--app-version-id",
-        variable="QGJOB_APP_VERSION_ID",
-        key="app_version_id",
-    )
+    org = settings.required("org_id", org_id, project.org_id)
+    version = settings.required("app_version_id", app_version_id, project.app_version_id)
     named: dict[Platform, str | None] = {"android": android, "ios": ios}
     chosen: dict[Platform, str] = {platform: source for platform, source in named.items() if source is not None}
     if not chosen:
@@ -103,7 +97,7 @@ def list_builds(
     server_url: options.ServerUrl = None,
 ) -> int:
     """List builds of an organisation, newest first."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     params: list[tuple[str, str | int]] = [("org_id", org), ("limit", limit)]
     page = settings.connect(server_url).builds(params + ([("before", before)] if before else []))
     if as_json:

@@ -31,7 +31,7 @@ def runs(
     server_url: options.ServerUrl = None,
 ) -> int:
     """List runs of an organisation, newest first."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     asked: list[tuple[str, str | int]] = [("org_id", org)]
     asked += [("app_version_id", app_version_id)] if app_version_id is not None else []
     asked += [("limit", limit)]

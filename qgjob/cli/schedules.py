@@ -94,9 +94,7 @@ def add(
     if not jobs:
         raise Usage("no tests given", hint="give --test, --tests-from or --manifest")
     addition = ScheduleAddition(
-        org_id=settings.required(
-            org_id, plan.org_id or project.org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id"
-        ),
+        org_id=settings.required("org_id", org_id, plan.org_id, project.org_id),
         name=name,
         cron=cron,
         time_zone=time_zone or "UTC",

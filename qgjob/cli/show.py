@@ -176,7 +176,7 @@ def list_jobs(
     server_url: options.ServerUrl = None,
 ) -> int:
     """List jobs of an organisation, newest first."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     asked: list[tuple[str, str | int]] = [("org_id", org), *(("status", name.value) for name in status or [])]
     asked += [("target", target.value)] if target is not None else []
     asked += [("app_version_id", app_version_id)] if app_version_id is not None else []

@@ -104,16 +104,8 @@ def submit(
         output.say("nothing to submit")
         return Exit.OK
     submission = RunSubmission(
-        org_id=settings.required(
-            org_id, plan.org_id or project.org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id"
-        ),
-        app_version_id=settings.required(
-            app_version_id,
-            plan.app_version_id or project.app_version_id,
-            flag="--app-version-id",
-            variable="QGJOB_APP_VERSION_ID",
-            key="app_version_id",
-        ),
+        org_id=settings.required("org_id", org_id, plan.org_id, project.org_id),
+        app_version_id=settings.required("app_version_id", app_version_id, plan.app_version_id, project.app_version_id),
         jobs=jobs,
         defaults=merged(flags, plan.defaults, project),
         labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},

@@ -50,7 +50,7 @@ def add(
     server_url: options.ServerUrl = None,
 ) -> int:
     """Trust a repository, or all of an owner. By number, because names can be given up and taken by somebody else."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     wanted = {
         "org_id": org,
         "repository_owner_id": owner_id,

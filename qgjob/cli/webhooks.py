@@ -71,7 +71,7 @@ def add(
     server_url: options.ServerUrl = None,
 ) -> int:
     """Tell a url of events from now on. The secret that deliveries are signed with is shown only now."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     given = {"url": url, "events": event, "format": format_name, "description": description, "secret": secret}
     addition = {"org_id": org} | {name: value for name, value in given.items() if value}
     added = settings.connect(server_url).add_webhook(addition, key=uuid4().hex)
