@@ -42,13 +42,11 @@ def list_files(
     found = wanted(settings.connect(server_url), job_id, attempt, name)
     if as_json:
         output.answer_json("artifacts", found)
-    elif found:
-        rows = [
-            (str(file.attempt), str(file.number), words.size(file.size), file.content_type, file.name) for file in found
-        ]
-        output.answer(output.table("ATTEMPT FILE SIZE TYPE NAME", rows))
-    else:
-        output.say("no file")
+        return Exit.OK
+    rows = [
+        (str(file.attempt), str(file.number), words.size(file.size), file.content_type, file.name) for file in found
+    ]
+    output.rows("ATTEMPT FILE SIZE TYPE NAME", rows, empty="no file")
     return Exit.OK
 
 

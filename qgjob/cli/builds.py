@@ -104,10 +104,7 @@ def list_builds(
         output.answer_json("builds", msgspec.structs.asdict(page))
         return Exit.OK
     rows = [row for build in page.builds for row in rows_of(build)]
-    if rows:
-        output.answer(output.table("BUILD CREATED PLATFORM SIZE SHA256 APP WHERE", rows))
-    else:
-        output.say("no build")
+    output.rows("BUILD CREATED PLATFORM SIZE SHA256 APP WHERE", rows, empty="no build")
     if page.next_before is not None:
         flags = (f"--org-id={org}", f"--limit={limit}", f"--before={page.next_before.isoformat()}")
         output.say(f"more: {words.command('builds', 'list', *flags)}")

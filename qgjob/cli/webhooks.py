@@ -111,10 +111,7 @@ def list_webhooks(
         )
         for one in found
     ]
-    if rows:
-        output.answer(output.table("WEBHOOK ORG FORMAT EVENTS URL STATUS PENDING DEAD LAST", rows))
-    else:
-        output.say("no webhook")
+    output.rows("WEBHOOK ORG FORMAT EVENTS URL STATUS PENDING DEAD LAST", rows, empty="no webhook")
     return Exit.OK
 
 
@@ -241,10 +238,7 @@ def deliveries(
         )
         for one in page.deliveries
     ]
-    if rows:
-        output.answer(output.table("DELIVERY EVENT STATUS TRIES CREATED NEXT ANSWER", rows))
-    else:
-        output.say("no delivery")
+    output.rows("DELIVERY EVENT STATUS TRIES CREATED NEXT ANSWER", rows, empty="no delivery")
     say_more("webhooks", "deliveries", str(webhook_id), asked=asked, next_cursor=page.next_cursor)
     return Exit.OK
 
