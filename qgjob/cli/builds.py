@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 from urllib.parse import urlsplit
 
-import msgspec
 import typer
 
 from qgjob.cli import options, output, settings, words
@@ -101,7 +100,7 @@ def list_builds(
     params: list[tuple[str, str | int]] = [("org_id", org), ("limit", limit)]
     page = settings.connect(server_url).builds(params + ([("before", before)] if before else []))
     if as_json:
-        output.answer_json("builds", msgspec.structs.asdict(page))
+        output.answer_json("builds", page)
         return Exit.OK
     rows = [row for build in page.builds for row in rows_of(build)]
     output.rows("BUILD CREATED PLATFORM SIZE SHA256 APP WHERE", rows, empty="no build")

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from qgjob.cli import job_summary, junit, options, output, settings, verdict, words
@@ -37,7 +36,7 @@ def runs(
     asked += [("limit", limit)]
     page = settings.connect(server_url).runs(page_of(asked, cursor))
     if as_json:
-        output.answer_json("runs", msgspec.structs.asdict(page))
+        output.answer_json("runs", page)
     elif quiet and page.runs:
         output.answer("\n".join(str(run.run_id) for run in page.runs))
     else:

@@ -3,7 +3,6 @@
 import math
 from typing import Annotated
 
-import msgspec
 import typer
 
 from qgjob.cli import options, output, settings, verdict, waiting, words
@@ -192,7 +191,7 @@ def list_jobs(
 
 def show_page(page: JobPage, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        output.answer_json("jobs", msgspec.structs.asdict(page))
+        output.answer_json("jobs", page)
     elif page.jobs:
         output.answer("\n".join(str(job.job_id) for job in page.jobs) if quiet else job_table(page.jobs))
     else:

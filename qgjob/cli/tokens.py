@@ -3,7 +3,6 @@
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 import typer
 
 from qgjob.cli import options, output, settings, words
@@ -88,7 +87,7 @@ def list_tokens(
     asked: Params = [*([("org_id", org_id)] if org_id else []), ("limit", limit)]
     page = settings.connect(server_url).tokens(page_of(asked, cursor))
     if as_json:
-        output.answer_json("tokens", msgspec.structs.asdict(page))
+        output.answer_json("tokens", page)
         return Exit.OK
     output.rows("TOKEN NAME ORGANISATION SCOPES BEGINS USED VALID", [row(one) for one in page.tokens], empty="no token")
     say_more("token", "list", asked=asked, next_cursor=page.next_cursor)
