@@ -10,7 +10,7 @@ from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts, progress
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import Attempt, Job, JobPage
+from qgjob.models import Attempt, Job
 from qgjob.transport import Params
 
 STATUS_EPILOG = options.examples(
@@ -183,19 +183,15 @@ def list_jobs(
     asked += [("since", words.since(since))] if since is not None else []
     asked += [("limit", limit)]
     page = settings.connect(server_url).jobs(page_of(asked, cursor))
-    show_page(page, as_json=as_json, quiet=quiet)
-    if not quiet:
-        say_more("list", asked=asked, next_cursor=page.next_cursor)
-    return Exit.OK
-
-
-def show_page(page: JobPage, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         output.answer_json("jobs", page)
     elif page.jobs:
         output.answer("\n".join(str(job.job_id) for job in page.jobs) if quiet else job_table(page.jobs))
     else:
         output.say("no job matches")
+    if not quiet:
+        say_more("list", asked=asked, next_cursor=page.next_cursor)
+    return Exit.OK
 
 
 def why(

@@ -167,8 +167,9 @@ def remove(webhook_id: WebhookId, *, as_json: options.Json = False, server_url: 
     if as_json:
         output.answer_json("webhook_removed", removed)
     else:
-        lost = f" · {words.count(removed.discarded, 'delivery')} discarded" if removed.discarded else ""
-        output.answer(f"Webhook {removed.webhook_id} removed{lost.replace('deliverys', 'deliveries')}")
+        discarded = words.count(removed.discarded, "delivery", "deliveries")
+        lost = f" · {discarded} discarded" if removed.discarded else ""
+        output.answer(f"Webhook {removed.webhook_id} removed{lost}")
     return Exit.OK
 
 
