@@ -191,7 +191,7 @@ def set_schedule(
         "app_version_id": build,
         "jobs": jobs or None,
         "defaults": defaults if defaults != JobDefaults() else None,
-        "labels": plan.labels or None,
+        "labels": {**settings.project().labels, **plan.labels} if plan.labels else None,
     }
     changes = {name: value for name, value in said.items() if value is not None}
     if build == NEWEST:
