@@ -20,10 +20,10 @@ from api.oidc import GITHUB, Issuer
 from api.sending import UnusableSetting, read_settings
 from api.upload_limit import UploadLimit
 from qgjob import logs, tracing
+from qgjob.errors import Exit
 from qgjob.store import UnusableStore, open_store
 from sql.schema import UnusableDatabase, require, require_role
 
-USAGE, UNAVAILABLE = 2, 5
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -64,7 +64,7 @@ def serve(
         asyncio.run(require_role(url, asks=asks))
     except UnusableDatabase as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(UNAVAILABLE)
+        sys.exit(Exit.UNAVAILABLE)
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
@@ -131,7 +131,7 @@ def issuer_of_environment() -> Issuer | None:
 
 def refuse(sentence: str, hint: str | None = None) -> NoReturn:
     typer.echo(f"error: {sentence}" + (f"\nhint: {hint}" if hint else ""), err=True)
-    sys.exit(USAGE)
+    sys.exit(Exit.USAGE)
 
 
 def megabytes(variable: str, default: int) -> int:

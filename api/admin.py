@@ -9,10 +9,9 @@ import psycopg
 import typer
 
 import sql
+from qgjob.errors import Exit
 from qgjob.models import Token
 from qgjob.tokens import hashed, hint, new_token
-
-USAGE, REFUSED, UNAVAILABLE = 2, 4, 5
 
 token_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
@@ -33,14 +32,14 @@ def create(
     url = os.environ.get("QGJOB_DATABASE_URL")
     if not url:
         typer.echo("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob", err=True)
-        sys.exit(USAGE)
+        sys.exit(Exit.USAGE)
     text = new_token()
     try:
         created = asyncio.run(stored(url, text, scope, org_id, name, expires_in_days))
     except psycopg.Error as error:  # also where the pool finds no connection
         known = error.diag.message_primary
         typer.echo(f"error: {known or error}", err=True)
-        sys.exit(REFUSED if known else UNAVAILABLE)
+        sys.exit(Exit.REFUSED if known else Exit.UNAVAILABLE)
     whose = created.org_id or "all organisations"
     typer.echo(f"token {created.token_id} for {whose}: {', '.join(created.scopes)}", err=True)
     typer.echo(text)

@@ -17,20 +17,19 @@ from rich.text import Text
 from qgjob import postgres, services
 from qgjob.children import CannotRun, Child
 from qgjob.cli import output
+from qgjob.errors import Exit
 from qgjob.models import Job, JobPage, Run, RunPage
 
 ORG = "demo"
 BUILDS = ("v1.0.0", "v1.1.0")
 TESTS = "tests/*.spec.js"
 LIMIT_S = 180
-A_TEST_FAILED = 1
-BUG = 70
 
 
 def demo() -> int:
     """Run the samples, show what happened, end. The exit code: 0 when everything went as it should."""
     talk = Console(stderr=True, highlight=False)
-    return services.guarded(lambda: _run(talk), talk, stopped=130)
+    return services.guarded(lambda: _run(talk), talk, stopped=Exit.INTERRUPTED)
 
 
 def _run(talk: Console) -> int:
@@ -54,17 +53,18 @@ def _run(talk: Console) -> int:
         with httpx.Client(base_url=service.url, timeout=10, trust_env=False) as client:
             _follow(client, service, server, submissions, talk)
             for build, submission in submissions.items():
-                if submission.process.returncode != A_TEST_FAILED:
+                if submission.process.returncode != Exit.TEST_FAILED:
                     talk.print(
                         f"error: the run of {build} holds a test that fails, so qgjob submit should have ended with "
-                        f"{A_TEST_FAILED}; it ended with {submission.process.returncode}:\n{submission.last_lines()}",
+                        f"{Exit.TEST_FAILED}; it ended with {submission.process.returncode}:\n"
+                        f"{submission.last_lines()}",
                         markup=False,
                     )
-                    return BUG
+                    return Exit.BUG
             runs = sorted(_runs(client), key=lambda run: run.app_version_id)
             jobs = {run.run_id: _jobs(client, run) for run in runs}
     _report(runs, jobs, Console(highlight=False))
-    return 0
+    return Exit.OK
 
 
 def _submit(service: services.Services, build: str, folder: Path, stack: ExitStack) -> Child:

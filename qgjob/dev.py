@@ -8,12 +8,13 @@ from typing import NoReturn
 from rich.console import Console
 
 from qgjob import postgres, services
+from qgjob.errors import Exit
 
 
 def dev(port: int, fresh: bool) -> int:
     """Run everything in the foreground, with its data in `.qgjob/` here. The exit code: 0 after being stopped."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    return services.guarded(lambda: _run(Path(".qgjob").absolute(), port, fresh, console), console, stopped=0)
+    return services.guarded(lambda: _run(Path(".qgjob").absolute(), port, fresh, console), console, stopped=Exit.OK)
 
 
 def _run(folder: Path, port: int, fresh: bool, console: Console) -> NoReturn:

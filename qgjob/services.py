@@ -19,6 +19,7 @@ import httpx
 from rich.console import Console
 
 from qgjob.children import CannotRun, Child, free_port, wait_until
+from qgjob.errors import Exit
 
 TARGETS = ("emulator", "device")
 DEVICES = 2  # per target
@@ -83,7 +84,7 @@ def checkout() -> Path:
         raise CannotRun(
             "this is the qgjob client alone: qgjob dev and qgjob demo start the services of a checkout "
             "(clone the repository, then: make demo)",
-            exit_code=2,
+            exit_code=Exit.USAGE,
         )
     return root
 
@@ -124,13 +125,13 @@ def guarded(work: Callable[[], int], console: Console, *, stopped: int) -> int:
         return problem.exit_code
     except (OSError, httpx.HTTPError) as problem:
         console.print(f"error: {type(problem).__name__}: {problem}", markup=False)
-        return 5
+        return Exit.UNAVAILABLE
 
 
 def _executor(project: Path, logs: Path, say: Say) -> str:
     """`playwright` where it can run, `simulated` where not, and a word on why."""
     if not project.is_dir():
-        raise CannotRun(f"the sample tests are missing: {project}", exit_code=2)
+        raise CannotRun(f"the sample tests are missing: {project}", exit_code=Exit.USAGE)
     installed = project / "node_modules" / "@playwright" / "test"
     if not installed.is_dir():
         npm = shutil.which("npm")
@@ -168,7 +169,7 @@ def migrate(root: Path, env: dict[str, str], logs: Path) -> None:
 
 def _start_api(root: Path, env: dict[str, str], wanted: int, logs: Path) -> tuple[Child, str]:
     if wanted and _is_taken(wanted):
-        raise CannotRun(f"port {wanted} is in use: choose another with --port (0: any free one)", exit_code=2)
+        raise CannotRun(f"port {wanted} is in use: choose another with --port (0: any free one)", exit_code=Exit.USAGE)
     said = ""
     for _ in range(1 if wanted else 4):
         port = wanted or free_port()

@@ -1,9 +1,13 @@
 """The exit code is the verdict, and the bad ends never look like one."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import typer.main
 from stand_in import Answer, Result, StandIn, dropped, job, page, problem, qgjob, run, submitted
+
+from qgjob.cli import app
 
 
 def waited(run: dict[str, Any], *jobs: dict[str, Any], arguments: tuple[str, ...] = ()) -> Result:
@@ -132,6 +136,41 @@ def test_2_for_usage_in_either_form(arguments: tuple[str, ...], complaint: str) 
     assert complaint in result.stderr
     if arguments:
         assert qgjob(*arguments, "--json").document["error"]["code"] == "usage"
+
+
+def ids(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    """How each id that a command takes is called (that of an app is no id of ours), and a command line where it is
+    empty."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from ids(below, *path, name)
+    for param in command.params:
+        called = param.opts[0] if param.param_type_name == "option" else param.metavar
+        if called == "ORG" or ((param.metavar or "").endswith("ID") and param.name != "app_id"):
+            others = [other for other in command.params if other.required and other is not param]
+            flags = [f"{other.opts[0]}=1" for other in others if other.param_type_name == "option"]
+            words = ["1" for other in others if other.param_type_name == "argument"]
+            yield called, *path, *flags, *words, f"{called}=" if called.startswith("--") else ""
+
+
+IDS = sorted(ids(typer.main.get_command(app)))
+
+
+def test_every_kind_of_id_is_among_them() -> None:
+    assert {line[0] for line in IDS} >= {
+        "--job-id", "--run-id", "--delivery-id", "ORG", "NAME|ID", "WORKER_ID", "DEVICE_ID", "TOKEN_ID", "TRUST_ID",
+        "WEBHOOK_ID",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", IDS, ids=" ".join)
+def test_2_for_an_empty_id_which_is_named_and_nothing_is_sent(line: tuple[str, ...]) -> None:
+    called, *arguments = line
+    with StandIn() as server:
+        result = qgjob(*arguments, server=server, QGJOB_ORG_ID="qualgent")
+    assert (result.exit, result.stdout, server.requests) == (2, "", [])
+    complaint, hint = result.stderr.splitlines()
+    assert complaint.startswith(f"error: Invalid value for '{called}': ")
+    assert hint.startswith("hint: qgjob ")
 
 
 def test_70_and_one_line_for_a_bug(tmp_path: Any) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from engine import Engine, refused
 from processes import Services
 from psycopg.types.json import Jsonb
+from stand_in import qgjob
 from test_races import Session, after, held, second  # noqa: F401 - a fixture
 
 import sql
@@ -344,3 +346,25 @@ def test_replicas_fire_what_is_due_once(engine: Engine, services: Services) -> N
 
     assert wait_until(finished, 30)
     assert runs(engine) == 1
+
+
+def test_a_manifest_gives_a_schedule_the_same_labels_whether_it_is_new_or_changed(
+    services: Services, tmp_path: Path
+) -> None:
+    url = services.api()
+    (tmp_path / ".qgjob.toml").write_text('org_id = "acme"\nlabels = {team = "checkout", suite = "all"}\n')
+    (tmp_path / "smoke.toml").write_text('labels = {suite = "smoke"}\ntests = [{path = "a.js"}]\n')
+    (tmp_path / "other.toml").write_text('tests = [{path = "b.js"}]\n')
+
+    def labels(*argv: str) -> Any:
+        done = qgjob("schedules", *argv, "--json", cwd=tmp_path, QGJOB_SERVER_URL=url)
+        assert done.exit == 0, done
+        return done.document["data"]["labels"]
+
+    smoke = {"team": "checkout", "suite": "smoke"}
+    assert labels("add", "new", "--cron=0 2 * * *", "--manifest=smoke.toml") == smoke
+    assert labels("add", "old", "--cron=0 2 * * *", "--test=a.js", "--label=asked=by-hand")["asked"] == "by-hand"
+    assert labels("set", "old", "--manifest=smoke.toml", "--app-version-id=v1") == smoke
+    assert labels("set", "old", "--manifest=other.toml") == smoke, "which says none"
+    ran = qgjob("schedules", "run-now", "old", "--json", cwd=tmp_path, QGJOB_SERVER_URL=url).document["data"]
+    assert services.get(f"/runs/{ran['run_id']}")["labels"] == smoke | {"schedule": "old"}

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from qgjob.cli import options, output, settings, words
-from qgjob.cli.show import one_of
 from qgjob.client import Client
 from qgjob.errors import Exit, Refused, Unavailable, Usage
 from qgjob.models import AttemptFile
@@ -21,7 +20,6 @@ DOWNLOAD_EPILOG = options.examples(
 )
 
 artifacts_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
-JobId = Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")]
 Attempt = Annotated[int | None, typer.Option("--attempt", min=1, metavar="N", help="Of this attempt only.")]
 Name = Annotated[str | None, typer.Option("--name", metavar="GLOB", help="Only files whose names match.")]
 
@@ -34,7 +32,7 @@ def artifacts() -> None:
 @artifacts_app.command("list", epilog=LIST_EPILOG)
 def list_files(
     *,
-    job_id: JobId,
+    job_id: options.RequiredJobId,
     attempt: Attempt = None,
     name: Name = None,
     as_json: options.Json = False,
@@ -44,20 +42,18 @@ def list_files(
     found = wanted(settings.connect(server_url), job_id, attempt, name)
     if as_json:
         output.answer_json("artifacts", found)
-    elif found:
-        rows = [
-            (str(file.attempt), str(file.number), words.size(file.size), file.content_type, file.name) for file in found
-        ]
-        output.answer(output.table("ATTEMPT FILE SIZE TYPE NAME", rows))
-    else:
-        output.say("no file")
+        return Exit.OK
+    rows = [
+        (str(file.attempt), str(file.number), words.size(file.size), file.content_type, file.name) for file in found
+    ]
+    output.rows("ATTEMPT FILE SIZE TYPE NAME", rows, empty="no file")
     return Exit.OK
 
 
 @artifacts_app.command(epilog=DOWNLOAD_EPILOG)
 def download(
     *,
-    job_id: JobId,
+    job_id: options.RequiredJobId,
     attempt: Attempt = None,
     name: Name = None,
     folder: Annotated[
@@ -89,7 +85,6 @@ def download(
 
 
 def wanted(client: Client, job_id: str, attempt: int | None, name: str | None) -> list[AttemptFile]:
-    one_of(job_id, None)
     return [
         file
         for file in client.files(job_id)

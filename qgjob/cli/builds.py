@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 from urllib.parse import urlsplit
 
-import msgspec
 import typer
 
 from qgjob.cli import options, output, settings, words
@@ -63,14 +62,8 @@ def add(
 ) -> int:
     """Say what is installed for a build: a file here, which is uploaded, or a URL (https://, file:///, bs://)."""
     project = settings.project()
-    org = settings.required(org_id, project.org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
-    version = settings.required(
-        app_version_id,
-        project.app_version_id,
-        flag="--app-version-id",
-        variable="QGJOB_APP_VERSION_ID",
-        key="app_version_id",
-    )
+    org = settings.required("org_id", org_id, project.org_id)
+    version = settings.required("app_version_id", app_version_id, project.app_version_id)
     named: dict[Platform, str | None] = {"android": android, "ios": ios}
     chosen: dict[Platform, str] = {platform: source for platform, source in named.items() if source is not None}
     if not chosen:
@@ -103,17 +96,14 @@ def list_builds(
     server_url: options.ServerUrl = None,
 ) -> int:
     """List builds of an organisation, newest first."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     params: list[tuple[str, str | int]] = [("org_id", org), ("limit", limit)]
     page = settings.connect(server_url).builds(params + ([("before", before)] if before else []))
     if as_json:
-        output.answer_json("builds", msgspec.structs.asdict(page))
+        output.answer_json("builds", page)
         return Exit.OK
     rows = [row for build in page.builds for row in rows_of(build)]
-    if rows:
-        output.answer(output.table("BUILD CREATED PLATFORM SIZE SHA256 APP WHERE", rows))
-    else:
-        output.say("no build")
+    output.rows("BUILD CREATED PLATFORM SIZE SHA256 APP WHERE", rows, empty="no build")
     if page.next_before is not None:
         flags = (f"--org-id={org}", f"--limit={limit}", f"--before={page.next_before.isoformat()}")
         output.say(f"more: {words.command('builds', 'list', *flags)}")

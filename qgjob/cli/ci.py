@@ -74,7 +74,7 @@ def ci(
             "--retries", envvar="QGJOB_RETRIES", min=0, max=10, help="Run a failed test again up to so many times."
         ),
     ] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeats.")] = None,
+    label: options.Labels = None,
     timeout: Annotated[
         str,
         typer.Option(
@@ -204,13 +204,9 @@ def planned(
         raise Usage("no test to submit", hint="give --test, or QGJOB_TESTS with one a line", code="no_tests")
     select.refuse_too_many(jobs)
     submission = RunSubmission(
-        org_id=settings.required(org_id, project.org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id"),
+        org_id=settings.required("org_id", org_id, project.org_id),
         app_version_id=settings.required(
-            app_version_id,
-            project.app_version_id or os.environ.get("GITHUB_SHA"),
-            flag="--app-version-id",
-            variable="QGJOB_APP_VERSION_ID",
-            key="app_version_id",
+            "app_version_id", app_version_id, project.app_version_id, os.environ.get("GITHUB_SHA")
         ),
         jobs=jobs,
         defaults=submit.merged(flags, ManifestDefaults(), project),

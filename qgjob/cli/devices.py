@@ -14,7 +14,9 @@ EPILOG = options.examples(
 QUARANTINE_EPILOG = options.examples("qgjob devices quarantine 3 --reason='the battery swells'")
 READMIT_EPILOG = options.examples("qgjob devices readmit 3")
 
-DeviceId = Annotated[str, typer.Argument(metavar="DEVICE_ID", help="As `qgjob devices` lists it.")]
+DeviceId = Annotated[
+    str, typer.Argument(metavar="DEVICE_ID", help="As `qgjob devices` lists it.", callback=options.given)
+]
 
 devices_app = typer.Typer(rich_markup_mode=None)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qgjob.cli import options, output, settings, words
-from qgjob.errors import Exit, Usage
+from qgjob.errors import Exit
 
 GROUPS_EPILOG = options.examples("qgjob groups --org-id=qualgent")
 WORKERS_EPILOG = options.examples("qgjob workers", "qgjob workers drain 3")
@@ -75,14 +75,12 @@ def workers(context: typer.Context, *, as_json: options.Json = False, server_url
 
 @workers_app.command(epilog=DRAIN_EPILOG)
 def drain(
-    worker_id: Annotated[str, typer.Argument(metavar="WORKER_ID")],
+    worker_id: Annotated[str, typer.Argument(metavar="WORKER_ID", callback=options.given)],
     *,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
     """Let a worker finish its running tests, hand back the rest, and end."""
-    if not worker_id:
-        raise Usage("WORKER_ID is empty")
     worker = settings.connect(server_url).drain(worker_id)
     if as_json:
         output.answer_json("worker", worker)

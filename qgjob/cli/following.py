@@ -43,10 +43,9 @@ def manner(*, timeout: str, on_interrupt: OnInterrupt, junit_xml: str | None, qu
     )
 
 
-def follow(client: Client, run_id: int, manner: Manner, attendant: Attendant | None = None) -> Exit:
+def follow(client: Client, run_id: int, manner: Manner) -> Exit:
     """Wait for the run, say how it went, and answer with its verdict."""
-    run = wait(client, run_id, manner, attendant)
-    return tell(client, run, manner)
+    return tell(client, wait(client, run_id, manner), manner)
 
 
 def wait(client: Client, run_id: int, manner: Manner, attendant: Attendant | None = None) -> Run:

@@ -7,7 +7,6 @@ import typer
 
 from qgjob.cli import options, output, settings, verdict, words
 from qgjob.cli.annotations import commands_stopped
-from qgjob.cli.show import one_of
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
 
@@ -23,7 +22,7 @@ LOOK_AGAIN_S = 1.0
 
 def logs(
     *,
-    job_id: Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")],
+    job_id: options.RequiredJobId,
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, metavar="N", help="Which attempt. Default: the latest.")
     ] = None,
@@ -33,7 +32,6 @@ def logs(
     server_url: options.ServerUrl = None,
 ) -> int:
     """Print what a job's attempt printed, at most its last 64 KB."""
-    one_of(job_id, None)
     if follow and (attempt is not None or as_json):
         raise Usage("--follow goes with neither --attempt nor --json")
     client = settings.connect(server_url)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qgjob.cli.settings import DEFAULT_SERVER_URL
+from qgjob.models import Priority
 
 ServerUrl = Annotated[
     str | None,
@@ -15,8 +16,21 @@ ServerUrl = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, also for errors.")]
 OrgId = Annotated[str | None, typer.Option("--org-id", envvar="QGJOB_ORG_ID", metavar="ORG", help="The organisation.")]
-JobId = Annotated[str | None, typer.Option("--job-id", metavar="ID", help="A job.")]
-RunId = Annotated[str | None, typer.Option("--run-id", metavar="ID", help="A run: all jobs of one submission.")]
+
+
+def given(identifier: str | None) -> str | None:
+    """An id, and not an empty one, as a variable that was not set leaves it: that would address all of them."""
+    if identifier == "":
+        raise typer.BadParameter("it is empty")
+    return identifier
+
+
+JOB_ID = typer.Option("--job-id", metavar="ID", help="A job.", callback=given)
+RUN_ID = typer.Option("--run-id", metavar="ID", help="A run: all jobs of one submission.", callback=given)
+JobId = Annotated[str | None, JOB_ID]
+RunId = Annotated[str | None, RUN_ID]
+RequiredJobId = Annotated[str, JOB_ID]
+RequiredRunId = Annotated[str, RUN_ID]
 Test = Annotated[
     list[str] | None, typer.Option("--test", metavar="PATH|GLOB", help="A spec file, or a quoted glob. Repeats.")
 ]
@@ -26,6 +40,11 @@ TestsFrom = Annotated[
 Manifest = Annotated[
     str | None, typer.Option("--manifest", metavar="FILE", help="A TOML or JSON file of tests; flags win over it.")
 ]
+JobPriority = Annotated[Priority | None, typer.Option("--priority", help="Within the organisation.")]
+Retries = Annotated[
+    int | None, typer.Option("--retries", min=0, max=10, help="Run a failed test again up to so many times.")
+]
+Labels = Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeats.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
 Cursor = Annotated[int | None, typer.Option("--cursor", min=1, help="From where a page ended.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids only, and no progress.")]

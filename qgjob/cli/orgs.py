@@ -17,7 +17,7 @@ SET_EPILOG = options.examples(
     "qgjob orgs set qualgent --group-by=repo --group-by=tag",
 )
 
-OrgName = Annotated[str, typer.Argument(metavar="ORG", help="The organisation.")]
+OrgName = Annotated[str, typer.Argument(metavar="ORG", help="The organisation.", callback=options.given)]
 NONE = "none"
 
 orgs_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
@@ -55,8 +55,6 @@ def list_orgs(*, as_json: options.Json = False, server_url: options.ServerUrl = 
 @orgs_app.command(epilog=SHOW_EPILOG)
 def show(org: OrgName, *, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
     """Show one organisation: its settings, and what of them it uses."""
-    if not org:
-        raise Usage("ORG is empty")
     return tell(settings.connect(server_url).org(org), as_json=as_json)
 
 
@@ -86,8 +84,6 @@ def set_org(
     server_url: options.ServerUrl = None,
 ) -> int:
     """Change settings of an organisation, which is created if it is new."""
-    if not org:
-        raise Usage("ORG is empty")
     changes: dict[str, Any] = {} if weight is None else {"weight": weight}
     for name, value in (
         ("max_devices", max_devices),

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from qgjob.cli import job_summary, junit, options, output, settings, verdict, words
@@ -31,13 +30,13 @@ def runs(
     server_url: options.ServerUrl = None,
 ) -> int:
     """List runs of an organisation, newest first."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     asked: list[tuple[str, str | int]] = [("org_id", org)]
     asked += [("app_version_id", app_version_id)] if app_version_id is not None else []
     asked += [("limit", limit)]
     page = settings.connect(server_url).runs(page_of(asked, cursor))
     if as_json:
-        output.answer_json("runs", msgspec.structs.asdict(page))
+        output.answer_json("runs", page)
     elif quiet and page.runs:
         output.answer("\n".join(str(run.run_id) for run in page.runs))
     else:
@@ -63,7 +62,7 @@ def row(run: Run) -> tuple[str, ...]:
 
 def report(
     *,
-    run_id: Annotated[str, typer.Option("--run-id", metavar="ID", help="A run: all jobs of one submission.")],
+    run_id: options.RequiredRunId,
     junit_xml: Annotated[
         str | None, typer.Option("--junit-xml", metavar="FILE", help="Also write the results as JUnit XML.")
     ] = None,

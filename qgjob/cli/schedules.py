@@ -13,7 +13,7 @@ from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.submit import announce, checked, complete_target, merged
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import JobDefaults, JobSubmission, Priority, Schedule, ScheduleAddition
+from qgjob.models import JobDefaults, JobSubmission, Schedule, ScheduleAddition
 
 NIGHTLY = "qgjob schedules add nightly --org-id=qualgent --cron='0 2 * * 1-5' --time-zone=Europe/Berlin"
 EPILOG = options.examples(f"{NIGHTLY} \\", "    --test='tests/**/*.spec.js'", "qgjob schedules pause nightly")
@@ -43,7 +43,9 @@ Targets = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="TARGET", autocompletion=complete_target, help="As for submit. Repeats."),
 ]
-Which = Annotated[str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.")]
+Which = Annotated[
+    str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.", callback=options.given)
+]
 
 schedules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
@@ -74,11 +76,9 @@ def add(
     tests_from: options.TestsFrom = None,
     manifest: options.Manifest = None,
     target: Targets = None,
-    priority: Annotated[Priority | None, typer.Option("--priority", help="Within the organisation.")] = None,
-    retries: Annotated[
-        int | None, typer.Option("--retries", min=0, max=10, help="Run a failed test again up to so many times.")
-    ] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeats.")] = None,
+    priority: options.JobPriority = None,
+    retries: options.Retries = None,
+    label: options.Labels = None,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
@@ -94,9 +94,7 @@ def add(
     if not jobs:
         raise Usage("no tests given", hint="give --test, --tests-from or --manifest")
     addition = ScheduleAddition(
-        org_id=settings.required(
-            org_id, plan.org_id or project.org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id"
-        ),
+        org_id=settings.required("org_id", org_id, plan.org_id, project.org_id),
         name=name,
         cron=cron,
         time_zone=time_zone or "UTC",
@@ -193,7 +191,7 @@ def set_schedule(
         "app_version_id": build,
         "jobs": jobs or None,
         "defaults": defaults if defaults != JobDefaults() else None,
-        "labels": plan.labels or None,
+        "labels": {**settings.project().labels, **plan.labels} if plan.labels else None,
     }
     changes = {name: value for name, value in said.items() if value is not None}
     if build == NEWEST:

@@ -8,6 +8,7 @@ import os
 import tomllib
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -61,12 +62,18 @@ def read_project(file: Path) -> Project:
         raise Usage(f"cannot use {file}: {error}") from error
 
 
-def required(value: str | None, from_project: str | None, *, flag: str, variable: str, key: str) -> str:
-    """A setting that a command cannot do without."""
-    chosen = value or from_project
-    if not chosen:
-        raise Usage(f"missing {flag}", hint=f'give {flag}, set {variable}, or put `{key} = "…"` into {PROJECT_FILE}')
-    return chosen
+def required(key: Literal["org_id", "app_version_id"], *said: str | None) -> str:
+    """A setting that a command cannot do without: the first that was said, by the flag or the variable before all."""
+    for value in said:
+        if value:
+            return value
+    flag, variable = f"--{key.replace('_', '-')}", f"QGJOB_{key.upper()}"
+    raise Usage(f"missing {flag}", hint=f'give {flag}, set {variable}, or put `{key} = "…"` into {PROJECT_FILE}')
+
+
+def organisation(given: str | None) -> str:
+    """The one that a command is about."""
+    return required("org_id", given, project().org_id)
 
 
 def chosen_server_url(given: str | None) -> str:

@@ -3,7 +3,6 @@
 import math
 from typing import Annotated
 
-import msgspec
 import typer
 
 from qgjob.cli import options, output, settings, verdict, waiting, words
@@ -11,7 +10,7 @@ from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts, progress
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import Attempt, Job, JobPage
+from qgjob.models import Attempt, Job
 from qgjob.transport import Params
 
 STATUS_EPILOG = options.examples(
@@ -25,8 +24,8 @@ WHY_EPILOG = options.examples("qgjob why --job-id=34", "qgjob why --job-id=34 --
 
 
 def one_of(job_id: str | None, run_id: str | None) -> tuple[str | None, str | None]:
-    """Exactly one of --job-id and --run-id, and not an empty one: that would address all of them."""
-    if (job_id is None) == (run_id is None) or "" in {job_id, run_id}:
+    """Exactly one of --job-id and --run-id."""
+    if (job_id is None) == (run_id is None):
         raise Usage("give one of --job-id and --run-id")
     return job_id, run_id
 
@@ -176,7 +175,7 @@ def list_jobs(
     server_url: options.ServerUrl = None,
 ) -> int:
     """List jobs of an organisation, newest first."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     asked: list[tuple[str, str | int]] = [("org_id", org), *(("status", name.value) for name in status or [])]
     asked += [("target", target.value)] if target is not None else []
     asked += [("app_version_id", app_version_id)] if app_version_id is not None else []
@@ -184,29 +183,24 @@ def list_jobs(
     asked += [("since", words.since(since))] if since is not None else []
     asked += [("limit", limit)]
     page = settings.connect(server_url).jobs(page_of(asked, cursor))
-    show_page(page, as_json=as_json, quiet=quiet)
+    if as_json:
+        output.answer_json("jobs", page)
+    elif page.jobs:
+        output.answer("\n".join(str(job.job_id) for job in page.jobs) if quiet else job_table(page.jobs))
+    else:
+        output.say("no job matches")
     if not quiet:
         say_more("list", asked=asked, next_cursor=page.next_cursor)
     return Exit.OK
 
 
-def show_page(page: JobPage, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        output.answer_json("jobs", msgspec.structs.asdict(page))
-    elif page.jobs:
-        output.answer("\n".join(str(job.job_id) for job in page.jobs) if quiet else job_table(page.jobs))
-    else:
-        output.say("no job matches")
-
-
 def why(
     *,
-    job_id: Annotated[str, typer.Option("--job-id", metavar="ID", help="A job.")],
+    job_id: options.RequiredJobId,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
     """Say what a job waits for, which device will probably run it when; or why it ran where it did."""
-    one_of(job_id, None)
     found = settings.connect(server_url).why(job_id)
     if as_json:
         output.answer_json("why", found)

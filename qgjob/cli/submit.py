@@ -13,7 +13,7 @@ from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.settings import Project
 from qgjob.cli.waiting import resume
 from qgjob.errors import Exit, Signalled, Usage
-from qgjob.models import JobDefaults, Priority, Reset, RunSubmission, RunSubmitted
+from qgjob.models import JobDefaults, Reset, RunSubmission, RunSubmitted
 
 EPILOG = options.examples(
     "qgjob submit --org-id=qualgent --app-version-id=xyz123 --test=tests/onboarding.spec.js",
@@ -53,15 +53,13 @@ def submit(
             "Repeats: every test runs on every target.  [default: emulator]",
         ),
     ] = None,
-    priority: Annotated[Priority | None, typer.Option("--priority", help="Within the organisation.")] = None,
-    retries: Annotated[
-        int | None, typer.Option("--retries", min=0, max=10, help="Run a failed test again up to so many times.")
-    ] = None,
+    priority: options.JobPriority = None,
+    retries: options.Retries = None,
     job_timeout: Annotated[
         str | None, typer.Option("--job-timeout", metavar="TIME", help="Stop a job after this long, for example 15m.")
     ] = None,
     reset: Annotated[Reset | None, typer.Option("--reset", help="What is done to the app between two jobs.")] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Repeats.")] = None,
+    label: options.Labels = None,
     no_dedupe: Annotated[
         bool, typer.Option("--no-dedupe", help="Run again what another unfinished run already runs.")
     ] = False,
@@ -106,16 +104,8 @@ def submit(
         output.say("nothing to submit")
         return Exit.OK
     submission = RunSubmission(
-        org_id=settings.required(
-            org_id, plan.org_id or project.org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id"
-        ),
-        app_version_id=settings.required(
-            app_version_id,
-            plan.app_version_id or project.app_version_id,
-            flag="--app-version-id",
-            variable="QGJOB_APP_VERSION_ID",
-            key="app_version_id",
-        ),
+        org_id=settings.required("org_id", org_id, plan.org_id, project.org_id),
+        app_version_id=settings.required("app_version_id", app_version_id, plan.app_version_id, project.app_version_id),
         jobs=jobs,
         defaults=merged(flags, plan.defaults, project),
         labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},

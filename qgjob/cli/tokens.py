@@ -3,7 +3,6 @@
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 import typer
 
 from qgjob.cli import options, output, settings, words
@@ -88,7 +87,7 @@ def list_tokens(
     asked: Params = [*([("org_id", org_id)] if org_id else []), ("limit", limit)]
     page = settings.connect(server_url).tokens(page_of(asked, cursor))
     if as_json:
-        output.answer_json("tokens", msgspec.structs.asdict(page))
+        output.answer_json("tokens", page)
         return Exit.OK
     output.rows("TOKEN NAME ORGANISATION SCOPES BEGINS USED VALID", [row(one) for one in page.tokens], empty="no token")
     say_more("token", "list", asked=asked, next_cursor=page.next_cursor)
@@ -110,14 +109,12 @@ def row(one: Token) -> tuple[str, ...]:
 
 @token_app.command(epilog=REVOKE_EPILOG)
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID")],
+    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", callback=options.given)],
     *,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
     """Revoke a token. Within 5 seconds it opens nothing any more."""
-    if not token_id:
-        raise Usage("TOKEN_ID is empty")
     revoked = settings.connect(server_url).revoke_token(token_id)
     if as_json:
         output.answer_json("token", revoked)

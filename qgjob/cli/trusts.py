@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qgjob.cli import options, output, settings
-from qgjob.errors import Exit, Usage
+from qgjob.errors import Exit
 from qgjob.models import Trust
 
 EPILOG = options.examples(
@@ -50,7 +50,7 @@ def add(
     server_url: options.ServerUrl = None,
 ) -> int:
     """Trust a repository, or all of an owner. By number, because names can be given up and taken by somebody else."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     wanted = {
         "org_id": org,
         "repository_owner_id": owner_id,
@@ -94,11 +94,11 @@ def list_trusts(
 
 @trust_app.command(epilog=REMOVE_EPILOG)
 def remove(
-    trust_id: Annotated[str, typer.Argument(metavar="TRUST_ID")], *, server_url: options.ServerUrl = None
+    trust_id: Annotated[str, typer.Argument(metavar="TRUST_ID", callback=options.given)],
+    *,
+    server_url: options.ServerUrl = None,
 ) -> int:
     """Trust it no longer, and revoke the tokens that it was given."""
-    if not trust_id:
-        raise Usage("TRUST_ID is empty")
     settings.connect(server_url).remove_trust(trust_id)
     output.answer(f"Trust {trust_id} is removed")
     return Exit.OK

@@ -39,7 +39,7 @@ def of_job(job: Job) -> Exit:
 def outcome(client: Client, run: Run) -> Outcome:
     """The run with its failed, cancelled and flaky jobs, asked for only where the counts say that there are some."""
     not_passed = jobs_of(client, run, "failed", "cancelled") if run.failed + run.cancelled else []
-    flaky = [job for job in jobs_of(client, run, "completed", flaky=run.flaky) if job.flaky] if run.flaky else []
+    flaky = jobs_of(client, run, "completed", flaky=run.flaky) if run.flaky else []
     return Outcome(run, not_passed, flaky)
 
 

@@ -71,7 +71,7 @@ def add(
     server_url: options.ServerUrl = None,
 ) -> int:
     """Tell a url of events from now on. The secret that deliveries are signed with is shown only now."""
-    org = settings.required(org_id, settings.project().org_id, flag="--org-id", variable="QGJOB_ORG_ID", key="org_id")
+    org = settings.organisation(org_id)
     given = {"url": url, "events": event, "format": format_name, "description": description, "secret": secret}
     addition = {"org_id": org} | {name: value for name, value in given.items() if value}
     added = settings.connect(server_url).add_webhook(addition, key=uuid4().hex)
@@ -111,10 +111,7 @@ def list_webhooks(
         )
         for one in found
     ]
-    if rows:
-        output.answer(output.table("WEBHOOK ORG FORMAT EVENTS URL STATUS PENDING DEAD LAST", rows))
-    else:
-        output.say("no webhook")
+    output.rows("WEBHOOK ORG FORMAT EVENTS URL STATUS PENDING DEAD LAST", rows, empty="no webhook")
     return Exit.OK
 
 
@@ -170,8 +167,9 @@ def remove(webhook_id: WebhookId, *, as_json: options.Json = False, server_url: 
     if as_json:
         output.answer_json("webhook_removed", removed)
     else:
-        lost = f" · {words.count(removed.discarded, 'delivery')} discarded" if removed.discarded else ""
-        output.answer(f"Webhook {removed.webhook_id} removed{lost.replace('deliverys', 'deliveries')}")
+        discarded = words.count(removed.discarded, "delivery", "deliveries")
+        lost = f" · {discarded} discarded" if removed.discarded else ""
+        output.answer(f"Webhook {removed.webhook_id} removed{lost}")
     return Exit.OK
 
 
@@ -241,10 +239,7 @@ def deliveries(
         )
         for one in page.deliveries
     ]
-    if rows:
-        output.answer(output.table("DELIVERY EVENT STATUS TRIES CREATED NEXT ANSWER", rows))
-    else:
-        output.say("no delivery")
+    output.rows("DELIVERY EVENT STATUS TRIES CREATED NEXT ANSWER", rows, empty="no delivery")
     say_more("webhooks", "deliveries", str(webhook_id), asked=asked, next_cursor=page.next_cursor)
     return Exit.OK
 

@@ -10,9 +10,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST_S = 3650 * 86_400
 
 
-def count(number: int, noun: str) -> str:
-    """`1 job`, `2 jobs`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count(number: int, noun: str, nouns: str | None = None) -> str:
+    """`1 job`, `2 jobs`; `2 deliveries` where the plural is given."""
+    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
 def duration(seconds: float | None) -> str:
