@@ -15,7 +15,7 @@ from stand_in import qgjob
 from qgjob.models import MAX_JOBS_PER_RUN
 from qgjob.replay import Plan
 from sql.virtual_time import copied
-from worker.replay import batch_instances, savings
+from worker.replay import batch_instances, comparison, savings
 from worker.replay.__main__ import main
 from worker.replay.baselines import BASELINES, one_device_per_group, reinstall_every_test, skip_install_if_present
 from worker.replay.durations import SETS
@@ -261,6 +261,14 @@ def test_the_command_answers_with_one_document() -> None:
     assert schedulers == ["qgjob, tests never seen", *BASELINES]
     assert all(row["over_bound"] >= 1 for row in document["data"]["rows"])
     assert document["data"]["timeline"]
+
+
+def test_devices_that_were_never_used_do_not_count_as_idle(tmp_path: Path, template_url: str) -> None:
+    (tmp_path / "w.json").write_text(json.dumps([recorded()]))
+    plan = plan_of("workload", workload=str(tmp_path / "w.json"), devices=8)
+    found = comparison.compare(plan, template_url, lambda _: None)
+    assert [row.busy for row in found.rows] == pytest.approx([1.0] * len(found.rows))
+    assert "devices that were never used do not" in comparison.text(found)
 
 
 def test_batch_instances_are_judged_against_the_bar(template_url: str) -> None:
