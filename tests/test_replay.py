@@ -12,9 +12,10 @@ from conftest import url_of
 from engine import Engine
 from stand_in import qgjob
 
+from qgjob.models import MAX_JOBS_PER_RUN
 from qgjob.replay import Plan
 from sql.virtual_time import copied
-from worker.replay import batch_instances, savings
+from worker.replay import batch_instances, comparison, savings
 from worker.replay.__main__ import main
 from worker.replay.baselines import BASELINES, one_device_per_group, reinstall_every_test, skip_install_if_present
 from worker.replay.durations import SETS
@@ -22,7 +23,7 @@ from worker.replay.schedule import Fleet, feedback_s, lower_bound_s, makespan_s
 from worker.replay.simulator import Simulator
 from worker.replay.synthetic import Mix, draw
 from worker.replay.trial import replayed
-from worker.replay.workload import BadWorkload, Spec, Submission, Workload, earlier, read, targets
+from worker.replay.workload import LONGEST_S, BadWorkload, Spec, Submission, Workload, earlier, read, targets
 
 
 @pytest.fixture
@@ -96,6 +97,12 @@ def test_what_ran_before_is_there_to_learn_from(template_url: str) -> None:
         assert learned_at_s > 0
 
 
+def test_what_ran_before_is_submitted_in_runs_that_are_accepted() -> None:
+    workload = [run(*[1.0] * MAX_JOBS_PER_RUN), Submission(9, "acme", "v2", (Spec("new.js", "emulator", 1),))]
+    (before,) = earlier(workload, Random(1), noise=0.0, runs=1)
+    assert [len(submission.tests) for submission in before] == [MAX_JOBS_PER_RUN, 1]
+
+
 def test_several_targets_have_devices_of_their_own(template_url: str) -> None:
     tests = tuple(Spec("a.spec.js", target, 10.0) for target in ("emulator", "device"))
     schedule = replayed(template_url, [Submission(0, "acme", "v1", tests)], FLEET, seed=1, noise=0, history=0)
@@ -158,6 +165,24 @@ def test_arrivals_load_the_devices_as_asked() -> None:
     assert work_s / (4 * workload[-1].at_s) == pytest.approx(0.5, rel=0.1)
 
 
+def test_no_drawn_test_takes_longer_than_a_job_may() -> None:
+    mix = Mix(SETS["metamask-android"], 100.0, ("large",), 12, 3, 2.0, None)
+    workload = draw(mix, 4, Random(1))
+    (before,) = earlier(workload, Random(1), noise=2.0, runs=1)
+    for drawn in (workload, before):
+        assert max(test.duration_s for submission in drawn for test in submission.tests) == 86_400
+
+
+def test_arrivals_over_more_than_a_year_are_refused() -> None:
+    mix = Mix(SETS["metamask-android"], 100.0, ("large",), 12, 3, 0.15, 0.001)
+    with pytest.raises(BadWorkload, match="more than a year; choose a larger --load"):
+        draw(mix, 4, Random(1))
+
+
+def recorded(**said: Any) -> dict[str, Any]:
+    return {"at_s": 0, "org_id": "acme", "app_version_id": "v1", "test_path": "a.js", "duration_s": 1} | said
+
+
 def test_a_recorded_workload_is_read_from_csv_and_json(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = [
         {"at_s": 9, "org_id": "acme", "app_version_id": "v2", "test_path": "a.js", "duration_s": 3.5},
@@ -196,10 +221,23 @@ def test_what_a_database_remembers_can_be_exported_and_replayed(engine: Engine, 
     assert sum(spec.duration_s for spec in submission.tests) == pytest.approx(14, abs=2)
 
 
+def test_seconds_since_1970_count_from_the_first_submission(tmp_path: Path) -> None:
+    times = (1_700_000_060, 1_700_000_000, 1_700_000_000 + LONGEST_S)
+    (tmp_path / "w.json").write_text(json.dumps([recorded(at_s=at_s) for at_s in times]))
+    assert [submission.at_s for submission in read(tmp_path / "w.json")] == [0, 60, LONGEST_S]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("[]", "at least one test"),
+        ("[" * 100_000, "not a recorded workload: it is nested too deeply"),
+        (json.dumps([recorded(), recorded(org_id="a\0")]), "test 2: org_id holds a NUL"),
+        (json.dumps([recorded(), recorded(target="\ud800")]), "test 2: target holds .* half of a surrogate pair"),
+        (json.dumps([recorded(test_path=513 * "a")]), "test 1: Expected `str` of length <= 512 .*test_path"),
+        (json.dumps([recorded(at_s=1e400)]), "test 1: at_s is 0 or more"),
+        (json.dumps([recorded(), recorded(at_s=LONGEST_S + 1)]), "test 2: at_s, .* more than a year"),
+        (json.dumps([recorded()] * (MAX_JOBS_PER_RUN + 1)), "test 10001: more than 10000 tests have its at_s"),
         ("{", "not a recorded workload"),
         ("[1]", "not a recorded workload"),
         ('[{"at_s": 0}]', "test 1: .*org_id"),
@@ -223,6 +261,14 @@ def test_the_command_answers_with_one_document() -> None:
     assert schedulers == ["qgjob, tests never seen", *BASELINES]
     assert all(row["over_bound"] >= 1 for row in document["data"]["rows"])
     assert document["data"]["timeline"]
+
+
+def test_devices_that_were_never_used_do_not_count_as_idle(tmp_path: Path, template_url: str) -> None:
+    (tmp_path / "w.json").write_text(json.dumps([recorded()]))
+    plan = plan_of("workload", workload=str(tmp_path / "w.json"), devices=8)
+    found = comparison.compare(plan, template_url, lambda _: None)
+    assert [row.busy for row in found.rows] == pytest.approx([1.0] * len(found.rows))
+    assert "devices that were never used do not" in comparison.text(found)
 
 
 def test_batch_instances_are_judged_against_the_bar(template_url: str) -> None:
@@ -259,13 +305,35 @@ def test_a_workload_that_is_refused_ends_the_process_with_2(tmp_path: Path, temp
 
 
 @pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ({"org_id": "no such/name"}, "org_id is 1 to 128 letters, digits"),
+        ({"app_version_id": "-v1"}, "app_version_id is 1 to 128 letters, digits"),
+        ({"test_path": "/etc/x"}, "test_path is a relative path inside the project"),
+    ],
+)
+def test_the_rules_of_the_database_are_told_by_the_line_before_anything_is_replayed(
+    tmp_path: Path, template_url: str, said: dict[str, Any], complaint: str
+) -> None:
+    (tmp_path / "w.json").write_text(json.dumps([recorded(), recorded(**said)]))
+    plan = msgspec.structs.replace(plan_of("workload"), workload=str(tmp_path / "w.json"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QGJOB_DATABASE_URL", template_url)
+        assert main(plan, tmp_path / "report") == 2
+    assert f"w.json, test 2: {complaint}" in (tmp_path / "report").read_text()
+
+
+@pytest.mark.parametrize(
     ("options", "complaint"),
     [
         (["--sizes=huge"], "--sizes takes some of small, medium, large, not 'huge'"),
         (["--load=0.5", "--batch"], "--load leaves nothing to choose for --batch"),
         (["--batch-instances=2", "--savings"], "--savings leaves nothing to choose for --batch-instances"),
         ([f"--workload={__file__}", "--groups=3"], "--workload leaves nothing to choose for --groups"),
-        (["--scale=nan"], "--scale is a number above 0 and at most 100, not nan"),
+        (["--scale=nan"], "'--scale': Input should be less than or equal to 100"),
+        (["--scale=0"], "'--scale': Input should be greater than or equal to 0.001"),
+        (["--noise=8"], "'--noise': Input should be less than or equal to 2"),
+        (["--load=0.000001"], "'--load': Input should be greater than or equal to 0.001"),
         (["--durations=mine"], "--durations"),
         (["--workload=/nowhere/w.csv"], "'/nowhere/w.csv' does not exist"),
     ],

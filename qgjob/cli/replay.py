@@ -1,6 +1,5 @@
 """`qgjob replay`: how good the schedules are, and what grouping saves, measured on the real SQL functions."""
 
-import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -40,7 +39,9 @@ def replay(
     durations: Annotated[
         DurationSet | None, typer.Option(help="Whose test durations. Default metamask-android.")
     ] = None,
-    scale: Annotated[float | None, typer.Option(metavar="F", help="Multiply them. Default 1.")] = None,
+    scale: Annotated[
+        float | None, typer.Option(min=0.001, max=100, metavar="F", help="Multiply them. Default 1.")
+    ] = None,
     groups: Annotated[int | None, typer.Option(min=1, max=10_000, help="How many submissions. Default 12.")] = None,
     sizes: Annotated[
         str | None,
@@ -50,11 +51,15 @@ def replay(
     ] = None,
     orgs: Annotated[int | None, typer.Option(min=1, max=1000, help="Organisations that submit. Default 3.")] = None,
     load: Annotated[
-        float | None, typer.Option(metavar="F", help="Arrive at random; the tests take this share of all device time.")
+        float | None,
+        typer.Option(
+            min=0.001, max=100, metavar="F", help="Arrive at random; the tests take this share of all device time."
+        ),
     ] = None,
     batch: Annotated[bool, typer.Option("--batch", help="Submit everything at once. The default.")] = False,
     noise: Annotated[
-        float | None, typer.Option(metavar="F", help="How much a test's duration varies. Default 0.15.")
+        float | None,
+        typer.Option(min=0, max=2, metavar="F", help="How much a test's duration varies. Default 0.15."),
     ] = None,
     history: Annotated[
         int | None,
@@ -71,8 +76,8 @@ def replay(
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="Replay what was recorded: JSON or CSV with at_s, org_id, app_version_id, target, test_path, "
-            "duration_s, priority.",
+            help="Replay what was recorded in at most a year: JSON or CSV with at_s (seconds, also since 1970), "
+            "org_id, app_version_id, target, test_path, duration_s, priority.",
         ),
     ] = None,
     batch_instances: Annotated[
@@ -107,10 +112,6 @@ def replay(
     drawn = {"--durations", "--scale", "--groups", "--sizes", "--orgs", "--load", "--batch", "--seeds"}
     refuse("--workload", used, drawn)
     refuse("--load", used, {"--batch"})
-    for name, value in {"--scale": scale, "--load": load, "--noise": noise}.items():
-        least = 0 if name == "--noise" else 1e-6
-        if value is not None and not (math.isfinite(value) and least <= value <= 100):
-            raise Usage(f"{name} is a number above 0 and at most 100, not {value:g}")
     # Imported late: it needs what only a checkout has.
     needed = local.services("replay")
     both = ("metamask-android", "datahub") if batch_instances else ("metamask-android",)

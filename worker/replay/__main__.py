@@ -11,9 +11,10 @@ import msgspec
 
 from qgjob.errors import Exit
 from qgjob.replay import Plan
+from sql.virtual_time import copied
 from worker.replay import batch_instances, comparison, savings
 from worker.replay.simulator import Wrong
-from worker.replay.workload import BadWorkload
+from worker.replay.workload import BadWorkload, check
 
 
 def main(plan: Plan, report: Path) -> int:
@@ -31,6 +32,9 @@ def main(plan: Plan, report: Path) -> int:
 def made(plan: Plan, url: str) -> bytes:
     match plan.report:
         case "workload":
+            if plan.workload is not None:
+                with copied(url) as time:
+                    check(Path(plan.workload), time)
             comparison_found = comparison.compare(plan, url, say)
             return msgspec.json.encode(comparison_found) if plan.as_json else comparison.text(comparison_found).encode()
         case "batch-instances":

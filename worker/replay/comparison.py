@@ -171,6 +171,7 @@ def text(found: Comparison) -> str:
     headings += "".join(f" {size.upper()}-P50 {size.upper()}-P95" for size in sizes)
     lines.append(output.table(headings, [cells(row, sizes) for row in found.rows]))
     lines += ["", f"Saved: compared with '{REINSTALL}'. Feedback: seconds from a submission to its last result."]
+    lines.append("Busy: installs and resets count, too; devices that were never used do not.")
     if found.timeline is not None:
         stays = [
             (stay.device, f"{stay.start_s:.0f}", f"{stay.end_s:.0f}", stay.group, "yes" if stay.installed else "no",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from worker.replay.durations import Durations
-from worker.replay.workload import Spec, Submission, Workload, varied
+from worker.replay.workload import LONGEST_S, BadWorkload, Spec, Submission, Workload, varied
 
 # Tests in a submission, and how many of ten submissions are like that.
 SIZES = {"small": (5, 10, 6), "medium": (20, 50, 3), "large": (100, 150, 1)}
@@ -38,7 +38,7 @@ def draw(mix: Mix, devices: int, random: Random) -> Workload:
         low, high, _ = SIZES[size]
         chosen = sorted(random.sample(range(SUITE), random.randint(low, high)))
         tests = tuple(
-            Spec(f"tests/spec-{place:03}.spec.ts", "emulator", suite[place] * varied(random, mix.noise))
+            Spec(f"tests/spec-{place:03}.spec.ts", "emulator", varied(suite[place], random, mix.noise))
             for place in chosen
         )
         drawn.append(Submission(0.0, org_id, f"build-{number}", tests))
@@ -54,4 +54,8 @@ def arriving(drawn: Workload, load: float, devices: int, random: Random) -> Work
     for submission in drawn:
         arrived.append(Submission(at_s, submission.org_id, submission.app_version_id, submission.tests))
         at_s += random.expovariate(1 / every_s)
+    if arrived[-1].at_s > LONGEST_S:
+        raise BadWorkload(
+            "at this load the submissions arrive over more than a year; choose a larger --load or fewer --groups"
+        )
     return arrived
