@@ -1,7 +1,11 @@
 """qgjob why: what a job waits for, what is ahead, and afterwards why that device got it."""
 
+from typing import Any
+
+import pytest
 from engine import Engine
 from processes import Services
+from test_plans import rows_read
 
 
 def test_without_a_device_that_fits(engine: Engine) -> None:
@@ -17,6 +21,7 @@ def test_behind_others_of_its_group(engine: Engine) -> None:
     run = engine.submit("a.js", "b.js", {"test_path": "c.js", "priority": "low"})
     driver = engine.drive()
     batch = engine.claim(driver, max_jobs=1)
+    engine.call("record_install", lease=batch.lease)
     why = engine.call("get_why", job_id=run.job_ids[2])
     assert (why.jobs_ahead, why.devices_on_group, why.devices_fitting) == (1, 1, 1)
     assert why.work_ahead_s == 30
@@ -26,14 +31,138 @@ def test_behind_others_of_its_group(engine: Engine) -> None:
     assert batch.jobs[0]["job_id"] == run.job_ids[0]
 
 
-def test_behind_other_groups(engine: Engine) -> None:
+def why(engine: Engine, job_id: int) -> Any:
+    return engine.call("get_why", job_id=job_id)
+
+
+def predicted(found: Any) -> tuple[str | None, Any]:
+    start_s = found.predicted_start_s
+    return found.predicted_device, None if start_s is None else pytest.approx(start_s, abs=5)  # the clock goes on
+
+
+def test_behind_other_groups_nobody_knows_when(engine: Engine) -> None:
     engine.submit("a.js", build="v0")
     engine.claim(engine.drive())
+    for number in range(3):
+        engine.submit("a.js", build=f"v1.{number}", defaults={"priority": "high"})
+    found = why(engine, engine.submit("a.js", build="v2").job_ids[0])
+    assert found.groups_ahead == 3
+    assert found.reason == "Every device that fits is busy, and 3 groups come before its group."
+    assert predicted(found) == (None, None)
+
+
+def test_the_next_group_starts_when_a_device_is_free_and_has_its_build(engine: Engine) -> None:
+    engine.submit("a.js", build="v0")
+    engine.claim(engine.drive())
+    found = why(engine, engine.submit("a.js", build="v1").job_ids[0])
+    assert found.reason == "Its group is among the next that a free device takes."
+    assert predicted(found) == ("phone-1", 90)  # an install and a test of the other build, an install
+
+
+def test_an_idle_device_is_not_called_busy(engine: Engine) -> None:
+    engine.drive()
     engine.submit("a.js", build="v1", defaults={"priority": "high"})
-    run = engine.submit("a.js", build="v2")
-    why = engine.call("get_why", job_id=run.job_ids[0])
-    assert why.groups_ahead == 1
-    assert "1 group comes before" in why.reason
+    found = why(engine, engine.submit("a.js", build="v2").job_ids[0])
+    assert found.reason == "1 group comes before its group."
+    assert predicted(found) == (None, None)
+
+
+def test_groups_that_its_devices_would_not_be_given_do_not_come_before(engine: Engine) -> None:
+    engine.submit("a.js", org="full", build="v1")
+    engine.claim(engine.drive("one", platform="android"))
+    engine.call("change_org", org_id="full", changes={"max_devices": 1})
+    engine.submit("a.js", org="full", build="v2")
+    two = engine.drive("two", platform="android")
+    engine.submit({"test_path": "a.js", "selector": {"platform": "ios"}}, org="other")
+    job_id = engine.submit("a.js", org="acme").job_ids[0]
+    engine.rows("update qgjob.lane set pass = 500 where org_id = 'acme' returning 1")
+    found = why(engine, job_id)
+    assert found.groups_ahead == 0
+    assert predicted(found) == ("two", 30)
+    assert engine.claim(two).jobs[0]["job_id"] == job_id
+
+
+def test_an_organisation_that_was_given_less_comes_before_until_it_was_not(engine: Engine) -> None:
+    engine.drive()
+    job_id = engine.submit("a.js", org="acme").job_ids[0]
+    for number in range(9):
+        engine.submit("a.js", org="other", build=f"v{number}")
+    engine.rows("update qgjob.lane set pass = case org_id when 'acme' then 50 else 0 end returning 1")
+    assert why(engine, job_id).groups_ahead == 2  # an install takes 30 s
+
+
+def test_of_two_organisations_with_equal_right_the_later_is_the_next(engine: Engine) -> None:
+    driver = engine.drive()
+    first = engine.submit("a.js", org="first").job_ids[0]
+    second = engine.submit("a.js", org="second").job_ids[0]
+    assert [why(engine, job_id).groups_ahead for job_id in (first, second)] == [1, 0]
+    assert engine.claim(driver).jobs[0]["job_id"] == second
+
+
+def test_a_device_that_goes_on_with_its_build_is_not_the_next_free_one(engine: Engine) -> None:
+    engine.submit("a.js", "b.js", "c.js", build="v1")
+    driver = engine.drive()
+    batch = engine.claim(driver, max_jobs=1)
+    engine.call("record_install", lease=batch.lease)
+    found = why(engine, engine.submit("a.js", build="v2", org="other").job_ids[0])
+    assert found.reason == "Every device that fits goes on with the build that it holds."
+    assert predicted(found) == (None, None)
+    engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+    assert engine.claim(driver).org_id == "acme"
+
+
+def test_an_idle_device_that_will_not_join_its_group_is_not_predicted(engine: Engine) -> None:
+    run = engine.submit("a.js", "b.js")
+    engine.claim(engine.drive("one"), max_jobs=1)
+    two = engine.drive("two")
+    assert predicted(why(engine, run.job_ids[1])) == ("one", 30 + 30)
+    assert engine.claim(two) is None
+
+
+def test_a_group_that_its_device_will_leave_is_not_predicted(engine: Engine) -> None:
+    run = engine.submit("a.js", "b.js", build="v1")
+    driver = engine.drive()
+    batch = engine.claim(driver, max_jobs=1)
+    urgent = engine.submit("a.js", build="v2", defaults={"priority": "urgent"}).job_ids[0]
+    found = why(engine, run.job_ids[1])
+    assert found.reason == "1 device is on its group; 0 jobs come before it, and 1 group comes before its group."
+    assert predicted(found) == (None, None)
+    assert predicted(why(engine, urgent)) == ("phone-1", 90)
+    engine.call("record_install", lease=batch.lease)
+    engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+    assert engine.claim(driver).jobs[0]["job_id"] == urgent
+
+
+def test_a_device_of_a_cloud_needs_another_session(engine: Engine) -> None:
+    run = engine.submit(*({"test_path": f"{number}.js", "target": "browserstack"} for number in range(2)))
+    engine.claim(engine.drive("cloud", "browserstack"), max_jobs=1)
+    assert predicted(why(engine, run.job_ids[1])) == ("cloud", 90)  # a session and a test, a session
+
+
+def test_what_is_left_of_an_install_comes_before(engine: Engine) -> None:
+    run = engine.submit("a.js", "b.js")
+    engine.rows("insert into qgjob.install_timing values ('acme', 'emulator', 600) returning 1")
+    batch = engine.claim(engine.drive(lease_s=3600), max_jobs=1)
+    for passed, start_s in ((0, 630), (200, 430), (500, 30)):
+        engine.move_clock(passed)
+        assert predicted(why(engine, run.job_ids[1])) == ("phone-1", start_s)
+    engine.call("record_install", lease=batch.lease)
+    assert why(engine, run.job_ids[1]).predicted_start_s == 30
+
+
+def test_reading_why_costs_the_same_however_many_groups_wait(engine: Engine) -> None:
+    job_id = engine.submit("a.js", build="mine", defaults={"priority": "low"}).job_ids[0]
+    engine.drive()
+    engine.rows("""
+      insert into qgjob.job_group (org_id, app_version_id, lane_id, target, selector, reset, build, head_priority,
+        head_at, rank_at, created_at, grouped_by)
+      select org_id, app_version_id, lane_id, target, selector, reset, 'b' || number, 3, head_at, rank_at, created_at,
+        jsonb_build_object('number', number)
+      from qgjob.job_group, generate_series(1, 3000) as number returning 1""")
+    engine.connection.execute("analyze")
+    found, read = rows_read(engine, lambda: why(engine, job_id))
+    assert found.reason == "500 groups or more come before its group."
+    assert sum(read.values()) < 2_500, read
 
 
 def test_an_organisation_at_its_cap_is_told(engine: Engine) -> None:
@@ -42,7 +171,9 @@ def test_an_organisation_at_its_cap_is_told(engine: Engine) -> None:
     engine.claim(engine.drive())
     run = engine.submit("a.js", build="v2")
     engine.drive("phone-2")
-    assert "may have" in engine.call("get_why", job_id=run.job_ids[0]).reason
+    found = why(engine, run.job_ids[0])
+    assert "may have" in found.reason
+    assert predicted(found) == (None, None)
 
 
 def test_afterwards_it_says_how_the_device_came_to_it(engine: Engine) -> None:
@@ -60,10 +191,36 @@ def test_afterwards_it_says_how_the_device_came_to_it(engine: Engine) -> None:
     assert engine.call("get_why", job_id=run.job_ids[0]).predicted_start_s is None
 
 
-def test_a_job_that_no_device_had(engine: Engine) -> None:
-    run = engine.submit("a.js")
-    engine.call("cancel_job", job_id=run.job_ids[0])
-    assert "before a device had it" in engine.call("get_why", job_id=run.job_ids[0]).reason
+def test_a_job_that_was_cancelled(engine: Engine) -> None:
+    driver = engine.drive()
+    pending, queued, running, lost = engine.submit("a.js", "b.js", "c.js", "d.js").job_ids
+    engine.call("cancel_job", job_id=pending)
+    batch = engine.claim(driver)
+    engine.call("cancel_job", job_id=queued)
+    engine.start(batch.lease, running)
+    engine.call("cancel_job", job_id=running)
+    engine.finish(batch.lease, running, "cancelled")
+    engine.run_job(batch.lease, lost, "failed", "infrastructure")
+    engine.call("cancel_job", job_id=lost)
+    assert [why(engine, job_id).reason for job_id in (pending, queued, running, lost)] == [
+        "It was cancelled before it started.",
+        "It was cancelled before it started.",
+        "It was cancelled while it ran.",
+        "It was cancelled before it started again.",
+    ]
+
+
+def test_a_device_that_drains_is_there_but_takes_nothing_more(engine: Engine) -> None:
+    run = engine.submit("a.js", "b.js")
+    driver = engine.drive()
+    engine.claim(driver, max_jobs=1)
+    engine.call("drain_worker", worker_id=driver.worker_id)
+    found = why(engine, run.job_ids[1])
+    assert found.reason == "phone-1 could run it, but its worker drains and takes nothing more."
+    assert found.devices_fitting == 0
+    sick = engine.drive("phone-2")
+    engine.call("quarantine_device", device_id=sick.device_id, reason="broken")
+    assert why(engine, run.job_ids[1]).reason == found.reason  # not: every device is in quarantine
 
 
 def test_the_shell_tells_it(engine: Engine, services: Services) -> None:

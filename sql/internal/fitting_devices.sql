@@ -1,0 +1,38 @@
+-- The devices that take jobs of this group: of live workers, not in quarantine. keeps: it holds the build and goes on
+-- with this group, as choose_group has it. start_s: seconds until it could start one more of the group's jobs, by what is
+-- left of an install and of its batch; null where it goes on with another group that has its build.
+create or replace function qgjob.fitting_devices(p_group qgjob.job_group)
+returns table (
+  device qgjob.device, busy boolean, on_group boolean, keeps boolean, start_s double precision
+) language sql stable
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+  select device, batch.batch_id is not null, batch.group_id is not distinct from p_group.group_id,
+    coalesce(further.group_id = p_group.group_id, false),
+    case when further.group_id is null or further.group_id = p_group.group_id then
+      case when batch.install and batch.installed_at is null then greatest(0,
+        qgjob.install_s(batch.org_id, device.target) - extract(epoch from qgjob.now() - batch.claimed_at)) else 0 end
+      + coalesce((
+        select sum(case when job.status = 'running'
+          then greatest(0, job.predicted_s - extract(epoch from qgjob.now() - job.started_at)) else job.predicted_s end)
+        from qgjob.job where job.batch_id = batch.batch_id), 0)
+      + case when further.group_id is null and held.build is distinct from p_group.build
+          then qgjob.install_s(p_group.org_id, p_group.target) else 0 end
+    end
+  from qgjob.device
+  join qgjob.worker on worker.worker_id = device.worker_id and qgjob.worker_status(worker) = 'live'
+  left join qgjob.batch on batch.device_id = device.device_id and batch.ended_at is null
+  left join qgjob.job_group as current_group on current_group.group_id = batch.group_id
+  cross join lateral (  -- once its batch has ended
+    select case when not qgjob.is_wiped(device.target)
+      then coalesce(batch.build, current_group.build, device.installed_build) end as build
+  ) as held
+  left join lateral (
+    select group_id, org_id, job_group from qgjob.job_group
+    where job_group.build = held.build and job_group.target = device.target and head_priority is not null
+      and device.labels @> selector and qgjob.serves(device.org_ids, org_id)
+    order by head_priority desc, rank_at limit 1
+  ) as further on (further.org_id = batch.org_id or qgjob.has_room(further.org_id))
+    and not qgjob.should_yield(device, further.job_group)
+  where device.target = p_group.target and device.labels @> p_group.selector and device.quarantined_at is null
+    and qgjob.serves(device.org_ids, p_group.org_id)
+$$;
