@@ -521,7 +521,7 @@ def test_taking_back_and_the_end_of_a_batch_make_no_deadlock(engine: Engine, sec
     with engine.another() as cancelling, cancelling.connection.transaction():
         cancelling.call("cancel_job", job_id=job_id)  # a claim locks its lane, and passes it over
         with held(engine):
-            engine.rows("select from qgjob.lane where selector = '{\"os\": \"14\"}' for no key update")
+            engine.rows('select from qgjob.lane where selector = \'{"os": "14"}\' for no key update')
             released = second.blocked(lambda session: session.release(other.lease))
             with engine.another() as third:
                 assert third.claim(idle) is None
