@@ -1,13 +1,13 @@
 -- The one place that decides which group a device serves next; null: none. In this order:
 --   1. a group whose build the device holds already, unless should_yield;
 --   2. the lane with the lowest pass, which is the organisation that was given the least device time for its weight;
---   3. in it the highest priority, then groups that no device serves, then the one that would be done first if it were
---      alone (which is age plus work, so that neither small nor old ones wait for long). A further device joins a group
---      only where that is_worth_joining.
+--   3. in it the highest priority, then groups that no device serves, then the one that would be done first had it been
+--      alone since its oldest job came (which is age plus work, so that neither small nor old ones wait for long). A
+--      further device joins a group only where that is_worth_joining.
 -- Returns with the lane locked, so that no two devices are the first of a group. Locked lanes are passed over at first
 -- and waited for only by a transaction that holds no other lane, so that claims do not deadlock; so is an organisation's
--- room, which is taken before its lane. Lanes that turn out to have
--- no pending job are put to rest. A device that serves some organisations only looks at their lanes only.
+-- room, which is taken before its lane. Lanes that turn out to have no pending job are put to rest. A device that serves
+-- some organisations only looks at their lanes only.
 create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
 language plpgsql volatile as $$
 declare

@@ -1,6 +1,6 @@
 -- Some of these jobs have become pending: activate their lanes, and make sure that each group's head is at least as high
--- and as old as they are. The key share lock is what keeps the head an upper bound: lower_head skips a group that anyone holds it
--- on, and whoever waits here for lower_head to commit reads the lowered head afterwards.
+-- and as old as they are. The key share lock is what keeps the head an upper bound: lower_head skips a group that anyone
+-- holds it on, and whoever waits here for lower_head to commit reads the lowered head afterwards.
 create or replace function qgjob.raise_heads(p_job_ids bigint[]) returns void language plpgsql volatile as $$
 declare
   v_groups bigint[];
