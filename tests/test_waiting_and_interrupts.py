@@ -246,6 +246,37 @@ def test_watching_a_run_ends_with_its_verdict_and_looking_at_it_with_0() -> None
     assert watched.stdout.startswith("Run 12 failed")
 
 
+@pytest.mark.parametrize(
+    "command", [SUBMIT, ("retry", "--run-id=12", "--wait"), ("status", "--run-id=12", "--watch")], ids=lambda c: c[0]
+)
+def test_that_nobody_drives_a_device_is_said_once_and_ends_no_waiting(command: tuple[str, ...]) -> None:
+    waiting = run("pending", pending=1, seq=3)
+    with StandIn() as server:
+        server.on("POST", "/runs", submitted(34))
+        server.on("POST", "/runs/12/retry", submitted(34))
+        server.on("GET", "/runs/12", *[waiting] * 6, run(completed=1, seq=9))
+        server.on("GET", "/runs/12/unserved", [{"target": "browserstack", "selector": {}, "jobs": 1}])
+        result = qgjob(*command, server=server)
+        assert server.asked("POST", "/runs/12/cancel") == []
+    assert result.exit == 0
+    said = [line for line in result.stderr.splitlines() if "no live worker" in line]
+    assert said == [
+        "no live worker drives a device for browserstack (1 job); waiting for one. See: qgjob why --job-id=ID"
+    ]
+
+
+def test_of_a_job_that_is_watched_only_its_own_devices_are_said_to_be_missing() -> None:
+    other = {"target": "device", "selector": {}, "jobs": 7}
+    with StandIn() as server:
+        server.on("GET", "/jobs/34", *[job("pending", target="browserstack")] * 6, job(target="browserstack"))
+        server.on("GET", "/runs/12", run("pending", pending=8, seq=3))
+        server.on("GET", "/runs/12/unserved", [other, {"target": "browserstack", "selector": {}, "jobs": 1}])
+        result = qgjob("status", "--job-id=34", "--watch", server=server)
+    assert result.exit == 0
+    assert "for browserstack (1 job); waiting for one. See: qgjob why --job-id=34" in result.stderr
+    assert "for device" not in result.stderr
+
+
 def test_a_signal_outside_the_waiting_ends_at_once() -> None:
     never = threading.Event()
     with StandIn() as server:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from qgjob.cli import junit, output, verdict, words
+from qgjob.cli.attending import Lookout
 from qgjob.cli.options import OnInterrupt
 from qgjob.cli.progress import progress
 from qgjob.cli.waiting import Attendant, resume, until_run_ends
@@ -58,7 +59,7 @@ def wait(client: Client, run_id: int, manner: Manner, attendant: Attendant | Non
                 timeout_s=manner.timeout_s,
                 progress=shown,
                 client_timeout_s=manner.client_timeout_s,
-                attendant=attendant,
+                attendant=attendant or Lookout(client),
             )
     except TimedOut:
         detach(client, run_id, manner.client_timeout_s)

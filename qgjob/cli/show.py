@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qgjob.cli import options, output, settings, verdict, waiting, words
+from qgjob.cli.attending import Lookout
 from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts, progress
 from qgjob.client import Client
@@ -53,7 +54,9 @@ def status(
     run = client.run(run_id or "")
     if watch:
         with progress(quiet=False) as shown:
-            run = waiting.until_run_ends(client, run.run_id, timeout_s=math.inf, progress=shown)
+            run = waiting.until_run_ends(
+                client, run.run_id, timeout_s=math.inf, progress=shown, attendant=Lookout(client)
+            )
     if run.status in verdict.ENDED:
         found = verdict.outcome(client, run)
         if as_json:
@@ -76,7 +79,7 @@ def show_job(client: Client, job_id: str, *, watch: bool, attempts: bool, as_jso
     job = client.job(job_id)
     if watch and job.status not in verdict.ENDED:
         with progress(quiet=False) as shown:
-            job = waiting.until_job_ends(client, job_id, progress=shown)
+            job = waiting.until_job_ends(client, job_id, progress=shown, attendant=Lookout(client, job=job))
     if as_json and attempts:
         output.answer_json("job_attempts", {"job": job, "attempts": client.attempts(job_id)})
     elif as_json:
