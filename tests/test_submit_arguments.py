@@ -56,6 +56,29 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path: Path) -> Non
     assert planned("--test=[id].spec.js", cwd=tmp_path)["jobs"][0]["test_path"] == "[id].spec.js"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["./tests/a.spec.js", "tests//a.spec.js", "tests/./a.spec.js", "tests/deep/../a.spec.js", "{cwd}/tests/a.spec.js"],
+)
+def test_a_path_is_submitted_as_the_server_takes_it(specs: Path, path: str) -> None:
+    path = path.format(cwd=specs)
+    (specs / "list").write_text(path)
+    for flags in ([f"--test={path}"], ["--tests-from=list"], [f"--test={path.replace('a.spec', 'a.sp*')}"]):
+        assert [job["test_path"] for job in planned(*flags, cwd=specs)["jobs"]] == ["tests/a.spec.js"], flags
+
+
+def test_an_absolute_path_is_that_file_also_where_a_symlink_leads_here(specs: Path) -> None:
+    (specs / "link").symlink_to(specs / "tests")
+    plan = planned(f"--test={specs}/link/a.spec.js", cwd=specs / "tests")
+    assert plan["jobs"][0]["test_path"] == "a.spec.js"
+
+
+@pytest.mark.parametrize("path", ["../a.spec.js", "er/../../a.spec.js", "/elsewhere/a.spec.js", "../*.spec.js"])
+def test_a_path_that_leads_out_of_the_current_folder_is_a_usage_error(specs: Path, path: str) -> None:
+    here = specs / "tests" / "deep"
+    assert f"is outside of {here}" in refused(f"--test={path}", cwd=here).stderr
+
+
 def test_tests_are_multiplied_by_targets() -> None:
     plan = planned("--test=a", "--test=b", "--target=device:ios", "--target=browserstack:platform=android,region=eu")
     ios, stack = {"platform": "ios"}, {"platform": "android", "region": "eu"}

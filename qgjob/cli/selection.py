@@ -1,6 +1,8 @@
 """Which jobs a submission means: paths and globs, lists, manifests, and the targets they are multiplied by."""
 
 import glob
+import os
+import posixpath
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -71,20 +73,35 @@ def listed(text: str) -> list[str]:
 def expand(pattern: str) -> list[str]:
     """A plain path is passed on unchecked, for it may exist on the worker only. A glob must match files here."""
     if not glob.has_magic(pattern):
-        return [pattern]
+        return [inside(pattern)]
     # `**` would otherwise take in the specs that packages ship with.
     wanted = "node_modules" in pattern
     try:
         if Path(pattern).is_file():
-            return [pattern]
+            return [inside(pattern)]
         found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
         files = [PurePath(match) for match in found if Path(match).is_file()]
     except (OSError, ValueError) as error:  # longer than a name can be, for one
         raise Usage(f"cannot look for {pattern!r}: {getattr(error, 'strerror', None) or error}") from error
-    paths = {file.as_posix() for file in files if wanted or "node_modules" not in file.parts}
+    paths = {inside(file.as_posix()) for file in files if wanted or "node_modules" not in file.parts}
     if not paths:
         raise Usage(f"no file matches {pattern!r}", hint=f"globs are looked up in {Path.cwd()}", code="no_tests")
     return sorted(paths)
+
+
+def inside(path: str) -> str:
+    """As the server takes it: without `./` and the like, and from the current folder on."""
+    if not path or "\0" in path:  # the server refuses it in words
+        return path
+    said = posixpath.normpath(path)
+    if PurePath(path).is_absolute():
+        here = Path.cwd()
+        real = Path(os.path.realpath(Path(path).parent), Path(path).name)  # where a symlink leads here
+        within = next((each for each in (Path(os.path.normpath(path)), real) if each.is_relative_to(here)), None)
+        said = ".." if within is None else within.relative_to(here).as_posix()
+    if said == ".." or said.startswith("../"):
+        raise Usage(f"the test {path!r} is outside of {Path.cwd()}", hint="tests are files below the current folder")
+    return said
 
 
 def parse_target(text: str) -> tuple[Target, Selector]:
