@@ -79,6 +79,27 @@ def test_a_path_that_leads_out_of_the_current_folder_is_a_usage_error(specs: Pat
     assert f"is outside of {here}" in refused(f"--test={path}", cwd=here).stderr
 
 
+def test_a_folder_is_a_usage_error_that_tells_the_glob(specs: Path) -> None:
+    for path in ("tests", "./tests/", str(specs / "tests")):
+        result = refused(f"--test={path}", cwd=specs)
+        assert "tests is a folder" in result.stderr
+        assert "'tests/**/*.spec.js'" in result.stderr
+
+
+def test_a_path_that_is_no_file_here_is_one_line_and_no_error(specs: Path) -> None:
+    def said(*flags: str) -> str:
+        result = qgjob("submit", *IDS, "--dry-run", "--json", *flags, cwd=specs)
+        assert result.exit == 0
+        return result.stderr
+
+    assert said("--test=tests/a.spec.js") == ""
+    missing = "tests/nope.spec.js is not a file here; workers look for it in their project\n"
+    assert said("--test=tests/nope.spec.js", "--target=device:ios", "--target=emulator") == missing
+    assert said("--test=tests/nope.spec.js", "--quiet") == ""
+    several = "x, and 1 more, are no files here; workers look for them in their project\n"
+    assert said("--test=x", "--test=y", "--test=tests/a.spec.js") == several
+
+
 def test_tests_are_multiplied_by_targets() -> None:
     plan = planned("--test=a", "--test=b", "--target=device:ios", "--target=browserstack:platform=android,region=eu")
     ios, stack = {"platform": "ios"}, {"platform": "android", "region": "eu"}

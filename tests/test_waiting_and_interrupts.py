@@ -25,12 +25,13 @@ HTML = {"content-type": "text/html"}
 XML = Answer(200, '<testsuites tests="2"/>', {"content-type": "text/xml"})
 
 
-def test_each_change_is_a_line_and_is_asked_for_by_what_was_seen_last() -> None:
+def test_each_change_is_a_line_and_is_asked_for_by_what_was_seen_last(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
     with StandIn() as server:
         server.on("POST", "/runs", submitted(34, 35))
         first, second = run("pending", seq=1, pending=2), run("running", seq=5, running=1, completed=1)
         server.on("GET", "/runs/12", first, second, run("completed", seq=9, completed=2))
-        result = qgjob(*SUBMIT, server=server)
+        result = qgjob(*SUBMIT, server=server, cwd=tmp_path)
         polls = [dict(request.query) for request in server.asked("GET", "/runs/12")]
     assert result.exit == 0
     assert [poll["after_seq"] for poll in polls] == ["0", "1", "5"]

@@ -105,6 +105,7 @@ def add(
         labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},
     )
     checked(addition, ScheduleAddition, to="schedule")
+    select.say_missing(jobs)
     return tell(settings.connect(server_url).add_schedule(addition), "Added", as_json=as_json)
 
 
@@ -200,6 +201,7 @@ def set_schedule(
         raise Usage("nothing to change", hint="qgjob schedules set --help names what can be")
     checked(changes, dict[str, Any], to="schedule")
     checked(jobs, list[JobSubmission], to="schedule")
+    select.say_missing(jobs)
     return tell(client.change_schedule(found.schedule_id, changes), "Changed", as_json=as_json)
 
 

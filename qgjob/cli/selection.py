@@ -11,6 +11,7 @@ from typing import get_args
 
 import msgspec
 
+from qgjob.cli import output
 from qgjob.errors import Usage
 from qgjob.models import MAX_JOBS_PER_RUN, JobSubmission, Priority, Reset, Selector, Target
 
@@ -73,7 +74,7 @@ def listed(text: str) -> list[str]:
 def expand(pattern: str) -> list[str]:
     """A plain path is passed on unchecked, for it may exist on the worker only. A glob must match files here."""
     if not glob.has_magic(pattern):
-        return [inside(pattern)]
+        return [no_folder(inside(pattern))]
     # `**` would otherwise take in the specs that packages ship with.
     wanted = "node_modules" in pattern
     try:
@@ -87,6 +88,23 @@ def expand(pattern: str) -> list[str]:
     if not paths:
         raise Usage(f"no file matches {pattern!r}", hint=f"globs are looked up in {Path.cwd()}", code="no_tests")
     return sorted(paths)
+
+
+def no_folder(path: str) -> str:
+    """A folder here cannot be a spec anywhere."""
+    if path and "\0" not in path and os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for too long a name
+        below = "" if path == "." else f"{glob.escape(path)}/"
+        raise Usage(f"{path} is a folder", hint=f"for the tests in it: '{below}**/*.spec.js'")
+    return path
+
+
+def say_missing(jobs: Iterable[JobSubmission]) -> None:
+    """Who submits may have no checkout, so a file that is not here is worth a line, and no more."""
+    paths = dict.fromkeys(job.test_path for job in jobs)
+    missing = [path for path in paths if path and "\0" not in path and not os.path.isfile(path)]  # noqa: PTH113 - as above
+    if missing:
+        more = f", and {len(missing) - 1} more, are no files" if len(missing) > 1 else " is not a file"
+        output.say(f"{missing[0]}{more} here; workers look for {'them' if len(missing) > 1 else 'it'} in their project")
 
 
 def inside(path: str) -> str:

@@ -111,6 +111,8 @@ def submit(
         labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},
     )
     checked(submission, RunSubmission)
+    if not quiet:
+        select.say_missing(jobs)
     if dry_run:
         show_plan(submission, as_json=as_json)
         return Exit.OK
