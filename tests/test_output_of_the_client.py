@@ -105,6 +105,18 @@ def test_a_job_shows_its_attempts_when_there_were_several() -> None:
     assert "boom" in result.stdout
 
 
+def test_a_failure_says_what_was_expected_and_received_where_a_job_is_shown_too() -> None:
+    message = "Error: expect(received).toBe(expected)\n\nExpected: 6.2\nReceived: 5.58"
+    attempt = {"job_id": 34, "number": 1, "device": "d-1", "worker": "w", "tests": [], "duration_s": 2}
+    attempt |= {"started_at": NOW, "ended_at": NOW, "status": "failed", "failure_kind": "test", "message": message}
+    with StandIn() as server:
+        server.on("GET", "/jobs/34", job("failed", failure_kind="test", message=message))
+        server.on("GET", "/jobs/34/attempts", [attempt])
+        result = qgjob("status", "--job-id=34", "--attempts", server=server)
+    assert result.stdout.count("Expected: 6.2, Received: 5.58") == 2
+    assert "expect(received)" not in result.stdout
+
+
 def test_an_unfinished_run_shows_its_jobs() -> None:
     with StandIn() as server:
         server.on("GET", "/runs/12", run("running", running=1, pending=1))

@@ -101,7 +101,7 @@ def attempt_table(attempts: list[Attempt]) -> str:
             *map(words.duration, (one.queue_s, one.install_s, one.session_s, one.reset_s, one.body_s, one.upload_s)),
             str(len(one.files) or ""),
             words.duration(one.duration_s),
-            output.one_line(one.message or ""),
+            output.said(one.message or ""),
         )
         for one in attempts
     ]
@@ -120,7 +120,7 @@ def job_text(job: Job) -> str:
         [
             ("job", str(job.job_id)),
             ("status", state),
-            ("message", output.one_line(job.message or "")),
+            ("message", output.said(job.message or "")),
             ("test", job.test_path),
             ("organisation", job.org_id),
             ("build", job.app_version_id),
