@@ -201,9 +201,11 @@ def test_what_cannot_be_meant_is_a_usage_error_before_anything_is_sent(arguments
 def test_nothing_to_submit_is_an_error_unless_allowed(tmp_path: Path) -> None:
     assert qgjob("submit", *IDS, "--tests-from=-").exit == 2
     report = tmp_path / "out.xml"
-    result = qgjob("submit", *IDS, "--tests-from=-", "--allow-empty", f"--junit-xml={report}")
-    assert result.exit == 0
-    assert "<testsuites" in report.read_text()
+    for none in ("--tests-from=-", "--test=tests/*.nothing"):
+        result = qgjob("submit", *IDS, none, "--allow-empty", f"--junit-xml={report}", cwd=tmp_path)
+        assert result.exit == 0
+        assert "<testsuites" in report.read_text()
+        report.unlink()
 
 
 def test_a_missing_organisation_names_the_three_ways_to_give_it(tmp_path: Path) -> None:

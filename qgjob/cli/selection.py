@@ -71,8 +71,9 @@ def listed(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def expand(pattern: str) -> list[str]:
-    """A plain path is passed on unchecked, for it may exist on the worker only. A glob must match files here."""
+def expand(pattern: str, *, allow_empty: bool = False) -> list[str]:
+    """A plain path is passed on unchecked, for it may exist on the worker only. A glob must match files here, unless
+    nothing is fine, too."""
     if not glob.has_magic(pattern):
         return [no_folder(inside(pattern))]
     # `**` would otherwise take in the specs that packages ship with.
@@ -85,7 +86,7 @@ def expand(pattern: str) -> list[str]:
     except (OSError, ValueError) as error:  # longer than a name can be, for one
         raise Usage(f"cannot look for {pattern!r}: {getattr(error, 'strerror', None) or error}") from error
     paths = {inside(file.as_posix()) for file in files if wanted or "node_modules" not in file.parts}
-    if not paths:
+    if not paths and not allow_empty:
         raise Usage(f"no file matches {pattern!r}", hint=f"globs are looked up in {Path.cwd()}", code="no_tests")
     return sorted(paths)
 
@@ -151,7 +152,12 @@ def parse_labels(texts: Iterable[str]) -> dict[str, str]:
 
 
 def jobs(
-    tests: Iterable[ManifestTest], targets: list[str], defaults: ManifestDefaults, flags: ManifestDefaults
+    tests: Iterable[ManifestTest],
+    targets: list[str],
+    defaults: ManifestDefaults,
+    flags: ManifestDefaults,
+    *,
+    allow_empty: bool = False,
 ) -> list[JobSubmission]:
     """Tests times targets, in the order given, each combination once. Flags win over tests, tests over defaults."""
     found: dict[tuple[str, str, tuple[tuple[str, str], ...]], JobSubmission] = {}
@@ -159,7 +165,7 @@ def jobs(
         if (test.path is None) == (test.test_path is None):
             raise Usage("a test of the manifest needs `path`, and once")
         chosen = flags.targets or test.targets or defaults.targets or targets
-        for path in expand(test.path or test.test_path or ""):
+        for path in expand(test.path or test.test_path or "", allow_empty=allow_empty):
             for target, selector in map(parse_target, chosen):
                 job = JobSubmission(test_path=path, target=target, selector=selector or None)
                 job.priority = None if flags.priority else test.priority

@@ -89,7 +89,7 @@ def submit(
         dedupe=False if no_dedupe else None,
     )
     tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
-    jobs = select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags)
+    jobs = select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags, allow_empty=allow_empty)
     how = following.manner(
         timeout=timeout, on_interrupt=on_interrupt, junit_xml=junit_xml, quiet=quiet, as_json=as_json
     )
