@@ -74,6 +74,14 @@ def test_4_when_the_server_refuses_and_an_id_that_is_no_number_is_an_unknown_job
     assert result.stderr == "error: no job 'abc456'\nhint: see qgjob list\n"
 
 
+def test_4_for_a_schedule_of_an_unknown_name_as_for_one_of_an_unknown_id() -> None:
+    with StandIn() as server:
+        server.on("GET", "/schedules", [])
+        server.on("GET", "/schedules/7", problem(404, "There is no schedule 7.", code="schedule_exists"))
+        results = [qgjob("schedules", "show", which, "--json", server=server) for which in ("nightly", "7")]
+    assert [(result.exit, result.document["error"]["code"]) for result in results] == [(4, "schedule_exists")] * 2
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 429])
 def test_any_4xx_is_4(status: int) -> None:
     with StandIn() as server:

@@ -12,7 +12,7 @@ from qgjob.cli import selection as select
 from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.submit import announce, checked, complete_target, merged
 from qgjob.client import Client
-from qgjob.errors import Exit, Usage
+from qgjob.errors import Exit, Refused, Usage
 from qgjob.models import JobDefaults, JobSubmission, Schedule, ScheduleAddition
 
 NIGHTLY = "qgjob schedules add nightly --org-id=qualgent --cron='0 2 * * 1-5' --time-zone=Europe/Berlin"
@@ -336,9 +336,11 @@ def find(client: Client, schedule: str, org_id: str | None) -> int:
     if schedule.isascii() and schedule.isdigit():
         return int(schedule)
     found = [one for one in client.schedules(org_id or settings.project().org_id) if one.name == schedule]
-    if len(found) != 1:
-        why = "is in several organisations" if found else "is unknown"
-        raise Usage(f"the schedule {schedule!r} {why}", hint="qgjob schedules list shows them; --org-id says whose")
+    hint = "qgjob schedules list shows them; --org-id says whose"
+    if not found:
+        raise Refused(f"there is no schedule {schedule!r}", hint=hint, code="schedule_exists")
+    if len(found) > 1:
+        raise Usage(f"the schedule {schedule!r} is in several organisations", hint=hint)
     return found[0].schedule_id
 
 
