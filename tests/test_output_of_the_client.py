@@ -206,6 +206,27 @@ def test_every_answer_reads_as_text_and_as_json(
     assert as_json.document["data"] == document
 
 
+def test_devices_and_workers_are_found_by_their_names_too() -> None:
+    ended, twice = (
+        {**WORKER, "worker_id": 2, "status": "ended"},
+        [{**WORKER, "name": "twin", "worker_id": n} for n in (4, 5)],
+    )
+    with StandIn() as server:
+        server.on("GET", "/devices", [DEVICE])
+        server.on("GET", "/workers", [ended, WORKER, *twice])
+        server.on("POST", "/devices/7/quarantine", DEVICE)
+        server.on("POST", "/devices/7/readmit", DEVICE)
+        server.on("POST", "/workers/3/drain", WORKER)
+
+        def code(*command: str) -> int:
+            return qgjob(*command, server=server).exit
+
+        assert code("devices", "quarantine", "pixel", "--reason=it swells") == 0
+        assert code("devices", "readmit", "pixel") == code("workers", "drain", "lab-1") == 0
+        assert code("devices", "readmit", "pixle") == code("workers", "drain", "lab-9") == 4
+        assert code("workers", "drain", "twin") == 2
+
+
 def test_an_empty_list_is_empty_on_stdout() -> None:
     with StandIn() as server:
         server.on("GET", "/workers", [])

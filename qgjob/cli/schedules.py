@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from qgjob.cli import options, output, settings, words
+from qgjob.cli import naming, options, output, settings, words
 from qgjob.cli import selection as select
 from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.submit import announce, checked, complete_target, merged
 from qgjob.client import Client
-from qgjob.errors import Exit, Refused, Usage
+from qgjob.errors import Exit, Usage
 from qgjob.models import JobDefaults, JobSubmission, Schedule, ScheduleAddition
 
 NIGHTLY = "qgjob schedules add nightly --org-id=qualgent --cron='0 2 * * 1-5' --time-zone=Europe/Berlin"
@@ -44,7 +44,7 @@ Targets = Annotated[
     typer.Option("--target", metavar="TARGET", autocompletion=complete_target, help="As for submit. Repeats."),
 ]
 Which = Annotated[
-    str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.", callback=options.given)
+    str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.", callback=naming.given)
 ]
 
 schedules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
@@ -333,15 +333,11 @@ def text(schedule: Schedule) -> str:
 
 def find(client: Client, schedule: str, org_id: str | None) -> int:
     """Its id. A name is looked up in the organisation that is given, else in all that can be seen."""
-    if schedule.isascii() and schedule.isdigit():
-        return int(schedule)
-    found = [one for one in client.schedules(org_id or settings.project().org_id) if one.name == schedule]
-    hint = "qgjob schedules list shows them; --org-id says whose"
-    if not found:
-        raise Refused(f"there is no schedule {schedule!r}", hint=hint, code="schedule_exists")
-    if len(found) > 1:
-        raise Usage(f"the schedule {schedule!r} is in several organisations", hint=hint)
-    return found[0].schedule_id
+
+    def named() -> list[tuple[str, int]]:
+        return [(one.name, one.schedule_id) for one in client.schedules(org_id or settings.project().org_id)]
+
+    return naming.found("schedule", schedule, named, hint="qgjob schedules list shows them; --org-id says whose")
 
 
 def moment(text: str, time_zone: str | None) -> datetime:

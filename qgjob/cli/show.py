@@ -15,7 +15,7 @@ from qgjob.models import Attempt, Job
 from qgjob.transport import Params
 
 STATUS_EPILOG = options.examples(
-    "qgjob status --job-id=abc456", "qgjob status --run-id=12 --watch", "qgjob status --job-id=34 --attempts --json"
+    "qgjob status --job-id=34", "qgjob status --run-id=12 --watch", "qgjob status --job-id=34 --attempts --json"
 )
 LIST_EPILOG = options.examples(
     "qgjob list --org-id=qualgent --status=running --limit=10",
