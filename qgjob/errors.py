@@ -92,6 +92,6 @@ class Signalled(BaseException):
 class Left(ClientError):
     """A signal ended the waiting; what became of the run is in the message."""
 
-    def __init__(self, message: str, *, signal: Signalled, run_id: int, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, signal: Signalled, run_id: int | None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, code="interrupted", run_id=run_id)
         self.signal = signal

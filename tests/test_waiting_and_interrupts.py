@@ -278,6 +278,42 @@ def test_of_a_job_that_is_watched_only_its_own_devices_are_said_to_be_missing() 
     assert "for device" not in result.stderr
 
 
+def test_a_signal_while_the_commands_load_ends_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "typer").mkdir()
+    loading = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "typer" / "__init__.py").write_text(loading)
+    with StandIn() as server, started("list", server=server, PYTHONPATH=str(tmp_path)) as process:
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout, stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "what", "asked"),
+    [
+        (("status", "--run-id=12", "--watch"), "run 12", "/runs/12"),
+        (("status", "--job-id=34", "--watch"), "job 34", "/runs/12"),
+        (("logs", "--job-id=34", "--follow"), "job 34", "/jobs/34/log/live"),
+    ],
+)
+def test_a_signal_while_watching_says_that_it_goes_on(command: tuple[str, ...], what: str, asked: str) -> None:
+    never = threading.Event()
+    for flags in [()] if command[0] == "logs" else [(), ("--json",)]:
+        with StandIn() as server:
+            first = [NOTHING_NEW] if "--run-id=12" in command else []
+            server.on("GET", "/runs/12", *first, Answer(200, NOTHING_NEW, after=never))
+            server.on("GET", "/jobs/34", job("running"))
+            server.on("GET", "/jobs/34/log/live", Answer(200, {}, after=never))
+            with started(*command, *flags, server=server) as process:
+                server.wait_for("GET", asked, times=1 + len(first))
+                process.send_signal(signal.SIGINT)
+                stdout, stderr = process.communicate(timeout=30)
+            never.set()
+        assert process.returncode == 130
+        assert f"detached; {what} continues" in stderr
+        assert f"hint: qgjob {' '.join(command)}\n" in stderr
+        assert (json.loads(stdout)["error"]["code"] if flags else stdout) == ("interrupted" if flags else "")
+
+
 def test_a_signal_outside_the_waiting_ends_at_once() -> None:
     never = threading.Event()
     with StandIn() as server:

@@ -2,6 +2,8 @@
 
 import signal
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -72,6 +74,15 @@ def wait(client: Client, run_id: int, manner: Manner, attendant: Attendant | Non
         if manner.junit_xml is not None:
             junit.save_what_there_is(client, run_id, manner.junit_xml, patience_s=SAVE_S)
         raise left from None
+
+
+@contextmanager
+def only_watched(what: str, *, run_id: int | None, again: str) -> Generator[None]:
+    """A signal ends the watching, and nothing else."""
+    try:
+        yield
+    except Signalled as signalled:
+        raise Left(f"detached; {what} continues", signal=signalled, run_id=run_id, hint=again) from None
 
 
 def tell(client: Client, run: Run, manner: Manner) -> Exit:

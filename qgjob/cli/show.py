@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qgjob.cli import options, output, settings, verdict, waiting, words
+from qgjob.cli import following, options, output, settings, verdict, waiting, words
 from qgjob.cli.attending import Lookout
 from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts, progress
@@ -53,7 +53,8 @@ def status(
         return show_job(client, job_id, watch=watch, attempts=attempts, as_json=as_json)
     run = client.run(run_id or "")
     if watch:
-        with progress(quiet=False) as shown:
+        left = following.only_watched(f"run {run.run_id}", run_id=run.run_id, again=waiting.resume(run.run_id))
+        with left, progress(quiet=False) as shown:
             run = waiting.until_run_ends(
                 client, run.run_id, timeout_s=math.inf, progress=shown, attendant=Lookout(client)
             )
@@ -78,7 +79,9 @@ def status(
 def show_job(client: Client, job_id: str, *, watch: bool, attempts: bool, as_json: bool) -> int:
     job = client.job(job_id)
     if watch and job.status not in verdict.ENDED:
-        with progress(quiet=False) as shown:
+        again = f"qgjob status --job-id={job.job_id} --watch"
+        left = following.only_watched(f"job {job.job_id}", run_id=job.run_id, again=again)
+        with left, progress(quiet=False) as shown:
             job = waiting.until_job_ends(client, job_id, progress=shown, attendant=Lookout(client, job=job))
     if as_json and attempts:
         output.answer_json("job_attempts", {"job": job, "attempts": client.attempts(job_id)})
