@@ -69,7 +69,8 @@ class Unavailable(ClientError):
 
 
 class NotWritten(ClientError):
-    """The tests passed, but a report that was asked for could not be written: not a verdict to rely on."""
+    """The tests passed, but a report that was asked for, or the answer, could not be written: not a verdict to rely
+    on."""
 
     exit = Exit.NO_VERDICT
 

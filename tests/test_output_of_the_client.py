@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from stand_in import NOW, Answer, StandIn, environment, job, page, problem, qgjob, run
+from stand_in import NOW, Answer, StandIn, environment, job, page, problem, qgjob, run, submitted
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31mred\x00\rover\u202etxt\x1b[0m"
 
@@ -83,6 +84,31 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"JOB")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("ended", [run(completed=1), run("failed", failed=1)], ids=lambda document: document["status"])
+def test_a_full_disk_is_said_in_a_line_and_hides_neither_the_run_nor_a_failure(ended: dict[str, Any]) -> None:
+    def full(*arguments: str) -> tuple[int, str]:
+        with open("/dev/full", "w") as stdout:  # noqa: PTH123
+            command = [sys.executable, "-m", "qgjob", *arguments]
+            done = subprocess.run(
+                command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment(server, {}), check=False
+            )
+        return done.returncode, done.stderr
+
+    lost = "error: the answer could not be written to stdout: No space left on device\n"
+    with StandIn() as server:
+        server.on("GET", "/workers", [WORKER])
+        server.on("POST", "/runs", submitted(34))
+        server.on("GET", "/runs/12", ended)
+        server.on("GET", "/jobs", page())
+        assert full("workers") == full("workers", "--json") == (3, lost)
+        submit = ("submit", "--org-id=o", "--app-version-id=v", "--test=a", "-q")
+        for flags in ((), ("--json",)):
+            assert full(*submit, *flags) == (3, f"{lost}hint: run 12 was submitted: qgjob status --run-id=12 --watch\n")
+        code, said = full("submit", "--org-id=o", "--app-version-id=v", "--test=a", "--wait")
+        assert (code, lost in said) == (3 if ended["completed"] else 1, True)
 
 
 def test_a_stream_that_cannot_encode_a_name_still_gets_an_answer() -> None:

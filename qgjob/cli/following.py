@@ -14,7 +14,7 @@ from qgjob.cli.options import OnInterrupt
 from qgjob.cli.progress import progress
 from qgjob.cli.waiting import Attendant, resume, until_run_ends
 from qgjob.client import Client
-from qgjob.errors import ClientError, Exit, Left, Signalled, TimedOut
+from qgjob.errors import ClientError, Exit, Left, NotWritten, Signalled, TimedOut
 from qgjob.models import Run
 
 # GitHub Actions sends SIGTERM 7.5 s after its SIGINT: finding or saving, cancelling, and telling of it must fit.
@@ -97,10 +97,15 @@ def tell(client: Client, run: Run, manner: Manner) -> Exit:
                 raise
             not_saved = error
     found = verdict.outcome(client, run)
-    if manner.as_json:
-        output.answer_json("run", verdict.data(found))
-    elif not manner.quiet:
-        output.answer(verdict.summary(found))
+    try:
+        if manner.as_json:
+            output.answer_json("run", verdict.data(found))
+        elif not manner.quiet:
+            output.answer(verdict.summary(found))
+    except NotWritten as error:
+        if result is Exit.OK:
+            raise
+        output.say(f"error: {error.message}")
     if not_saved is not None:
         output.say(f"warning: {manner.junit_xml} was not written: {not_saved.message}")
     return result
