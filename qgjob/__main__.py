@@ -8,23 +8,29 @@ import traceback
 from types import FrameType
 from typing import NoReturn
 
-import typer
-
-from qgjob.cli import app, output
 from qgjob.errors import ClientError, Exit, Left, Signalled
 
 
 def main() -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a Windows pipe or LC_ALL=C cannot encode every name
-            stream.reconfigure(errors="backslashreplace")
+    # Signals first, for the commands take a moment to load: the first Ctrl-C must find somebody.
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and `&` in a script ask for
             signal.signal(number, raise_signalled)
-    sys.exit(run(sys.argv[1:]))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a Windows pipe or LC_ALL=C cannot encode every name
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = run(sys.argv[1:])
+    except Signalled as signalled:  # while they load
+        code = signalled.exit
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
+    import typer
+
+    from qgjob.cli import app, output
+
     as_json = "--json" in arguments
     try:
         code = app(arguments, prog_name="qgjob", standalone_mode=False)

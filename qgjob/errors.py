@@ -69,7 +69,8 @@ class Unavailable(ClientError):
 
 
 class NotWritten(ClientError):
-    """The tests passed, but a report that was asked for could not be written: not a verdict to rely on."""
+    """The tests passed, but a report that was asked for, or the answer, could not be written: not a verdict to rely
+    on."""
 
     exit = Exit.NO_VERDICT
 
@@ -92,6 +93,6 @@ class Signalled(BaseException):
 class Left(ClientError):
     """A signal ended the waiting; what became of the run is in the message."""
 
-    def __init__(self, message: str, *, signal: Signalled, run_id: int, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, signal: Signalled, run_id: int | None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, code="interrupted", run_id=run_id)
         self.signal = signal

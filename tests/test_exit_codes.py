@@ -67,11 +67,38 @@ def test_the_answer_to_json_is_one_document_with_the_verdict() -> None:
 
 def test_4_when_the_server_refuses_and_an_id_that_is_no_number_is_an_unknown_job() -> None:
     with StandIn() as server:
-        server.on("GET", "/jobs/abc456", problem(404, "no job 'abc456'", code="no_such_job", hint="see qgjob list"))
         result = qgjob("status", "--job-id=abc456", server=server)
+        assert server.requests == []
     assert result.exit == 4
     assert result.stdout == ""
-    assert result.stderr == "error: no job 'abc456'\nhint: see qgjob list\n"
+    assert result.stderr == "error: there is no job 'abc456': the id of a job is a number\nhint: see qgjob list\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "lists"),
+    [
+        (("status", "--job-id=2/attempts"), "qgjob list"),
+        (("cancel", "--run-id=.."), "qgjob runs"),
+        (("token", "revoke", "ci"), "qgjob token list"),
+        (("trust", "remove", "acme"), "qgjob trust list"),
+    ],
+)
+def test_what_is_no_id_is_not_sent_and_the_command_that_lists_them_is_named(
+    command: tuple[str, ...], lists: str
+) -> None:
+    with StandIn() as server:
+        result = qgjob(*command, server=server)
+        assert server.requests == []
+    assert result.exit == 4
+    assert f"is a number\nhint: see {lists}\n" in result.stderr
+
+
+def test_4_for_a_schedule_of_an_unknown_name_as_for_one_of_an_unknown_id() -> None:
+    with StandIn() as server:
+        server.on("GET", "/schedules", [])
+        server.on("GET", "/schedules/7", problem(404, "There is no schedule 7.", code="schedule_exists"))
+        results = [qgjob("schedules", "show", which, "--json", server=server) for which in ("nightly", "7")]
+    assert [(result.exit, result.document["error"]["code"]) for result in results] == [(4, "schedule_exists")] * 2
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 429])
@@ -157,8 +184,7 @@ IDS = sorted(ids(typer.main.get_command(app)))
 
 def test_every_kind_of_id_is_among_them() -> None:
     assert {line[0] for line in IDS} >= {
-        "--job-id", "--run-id", "--delivery-id", "ORG", "NAME|ID", "WORKER_ID", "DEVICE_ID", "TOKEN_ID", "TRUST_ID",
-        "WEBHOOK_ID",
+        "--job-id", "--run-id", "--delivery-id", "ORG", "NAME|ID", "TOKEN_ID", "TRUST_ID", "WEBHOOK_ID",
     }  # fmt: skip
 
 

@@ -128,6 +128,7 @@ def test_with_json_stdout_is_one_document_and_no_command(tmp_path: Path) -> None
 def test_an_input_that_means_nothing_has_a_conclusion_an_annotation_and_a_summary(
     tmp_path: Path, variables: dict[str, str]
 ) -> None:
+    (tmp_path / "a.js").touch()
     outputs, summary = tmp_path / "outputs", tmp_path / "summary.md"
     environment = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(summary)}
     environment |= {"QGJOB_SERVER_URL": "http://127.0.0.1:1", "QGJOB_TESTS": "a.js"} | variables

@@ -57,6 +57,16 @@ def test_a_command_has_help_with_an_example_that_is_its_own(command: str) -> Non
     assert "\x1b" not in result.stdout
 
 
+@pytest.mark.parametrize("command", ["", "submit", "webhooks add"])
+def test_h_is_help(command: str) -> None:
+    asked = qgjob(*command.split(), "-h")
+    assert (asked.exit, asked.stdout) == (0, qgjob(*command.split(), "--help").stdout)
+
+
+def test_what_help_says_of_waiting_for_a_delivery_is_not_of_a_run() -> None:
+    assert "run" not in qgjob("webhooks", "test", "--help").stdout.split("--timeout")[1].split("--")[0]
+
+
 def test_the_version_is_the_answer() -> None:
     result = qgjob("--version")
     assert result.exit == 0

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from stand_in import NOW, Answer, StandIn, environment, job, page, problem, qgjob, run
+from stand_in import NOW, Answer, StandIn, environment, job, page, problem, qgjob, run, submitted
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31mred\x00\rover\u202etxt\x1b[0m"
 
@@ -85,6 +86,31 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert done.stdout.startswith(b"JOB")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("ended", [run(completed=1), run("failed", failed=1)], ids=lambda document: document["status"])
+def test_a_full_disk_is_said_in_a_line_and_hides_neither_the_run_nor_a_failure(ended: dict[str, Any]) -> None:
+    def full(*arguments: str) -> tuple[int, str]:
+        with open("/dev/full", "w") as stdout:  # noqa: PTH123
+            command = [sys.executable, "-m", "qgjob", *arguments]
+            done = subprocess.run(
+                command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment(server, {}), check=False
+            )
+        return done.returncode, done.stderr
+
+    lost = "error: the answer could not be written to stdout: No space left on device\n"
+    with StandIn() as server:
+        server.on("GET", "/workers", [WORKER])
+        server.on("POST", "/runs", submitted(34))
+        server.on("GET", "/runs/12", ended)
+        server.on("GET", "/jobs", page())
+        assert full("workers") == full("workers", "--json") == (3, lost)
+        submit = ("submit", "--org-id=o", "--app-version-id=v", "--test=a", "-q")
+        for flags in ((), ("--json",)):
+            assert full(*submit, *flags) == (3, f"{lost}hint: run 12 was submitted: qgjob status --run-id=12 --watch\n")
+        code, said = full("submit", "--org-id=o", "--app-version-id=v", "--test=a", "--wait")
+        assert (code, lost in said) == (3 if ended["completed"] else 1, True)
+
+
 def test_a_stream_that_cannot_encode_a_name_still_gets_an_answer() -> None:
     with StandIn() as server:
         server.on("GET", "/jobs/34", job(test_path="tests/größe.spec.js"))
@@ -103,6 +129,18 @@ def test_a_job_shows_its_attempts_when_there_were_several() -> None:
         result = qgjob("status", "--job-id=34", server=server)
     assert "completed (flaky)" in result.stdout
     assert "boom" in result.stdout
+
+
+def test_a_failure_says_what_was_expected_and_received_where_a_job_is_shown_too() -> None:
+    message = "Error: expect(received).toBe(expected)\n\nExpected: 6.2\nReceived: 5.58"
+    attempt = {"job_id": 34, "number": 1, "device": "d-1", "worker": "w", "tests": [], "duration_s": 2}
+    attempt |= {"started_at": NOW, "ended_at": NOW, "status": "failed", "failure_kind": "test", "message": message}
+    with StandIn() as server:
+        server.on("GET", "/jobs/34", job("failed", failure_kind="test", message=message))
+        server.on("GET", "/jobs/34/attempts", [attempt])
+        result = qgjob("status", "--job-id=34", "--attempts", server=server)
+    assert result.stdout.count("Expected: 6.2, Received: 5.58") == 2
+    assert "expect(received)" not in result.stdout
 
 
 def test_an_unfinished_run_shows_its_jobs() -> None:
@@ -192,6 +230,27 @@ def test_every_answer_reads_as_text_and_as_json(
     assert (text.exit, as_json.exit) == (0, 0)
     assert shown in text.stdout
     assert as_json.document["data"] == document
+
+
+def test_devices_and_workers_are_found_by_their_names_too() -> None:
+    ended, twice = (
+        {**WORKER, "worker_id": 2, "status": "ended"},
+        [{**WORKER, "name": "twin", "worker_id": n} for n in (4, 5)],
+    )
+    with StandIn() as server:
+        server.on("GET", "/devices", [DEVICE])
+        server.on("GET", "/workers", [ended, WORKER, *twice])
+        server.on("POST", "/devices/7/quarantine", DEVICE)
+        server.on("POST", "/devices/7/readmit", DEVICE)
+        server.on("POST", "/workers/3/drain", WORKER)
+
+        def code(*command: str) -> int:
+            return qgjob(*command, server=server).exit
+
+        assert code("devices", "quarantine", "pixel", "--reason=it swells") == 0
+        assert code("devices", "readmit", "pixel") == code("workers", "drain", "lab-1") == 0
+        assert code("devices", "readmit", "pixle") == code("workers", "drain", "lab-9") == 4
+        assert code("workers", "drain", "twin") == 2
 
 
 def test_an_empty_list_is_empty_on_stdout() -> None:

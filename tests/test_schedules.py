@@ -348,6 +348,28 @@ def test_replicas_fire_what_is_due_once(engine: Engine, services: Services) -> N
     assert runs(engine) == 1
 
 
+def test_how_a_schedule_submits_is_shown_and_can_be_changed(services: Services, tmp_path: Path) -> None:
+    url = services.api()
+    (tmp_path / ".qgjob.toml").write_text('org_id = "acme"\nretries = 2\njob_timeout = "5m"\n')
+    (tmp_path / "smoke.toml").write_text('defaults = {priority = "low"}\ntests = [{path = "c.js"}]\n')
+    for name in ("a.js", "b.js", "c.js"):
+        (tmp_path / name).touch()
+
+    def said(*argv: str) -> list[str]:
+        done = qgjob("schedules", *argv, cwd=tmp_path, QGJOB_SERVER_URL=url)
+        assert done.exit == 0, done
+        return [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+    said("add", "old", "--cron=0 2 * * *", "--test=*.js", "--priority=high", "--label=a=1")
+    shown = said("show", "old")
+    assert shown[-6:] == ["priority high", "retries 2", "timeout 5 min 0 s", "tests a.js", "b.js", "c.js"]
+    said("set", "old", "--priority=urgent", "--retries=0", "--label=b=2")
+    shown = said("show", "old")
+    assert {"priority urgent", "retries 0", "timeout 5 min 0 s", "labels a=1,b=2", "b.js"} <= set(shown)
+    said("set", "old", "--manifest=smoke.toml")
+    assert said("show", "old")[-4:] == ["priority low", "retries 2", "timeout 5 min 0 s", "tests c.js"]
+
+
 def test_a_manifest_gives_a_schedule_the_same_labels_whether_it_is_new_or_changed(
     services: Services, tmp_path: Path
 ) -> None:

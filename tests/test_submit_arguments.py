@@ -56,6 +56,50 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path: Path) -> Non
     assert planned("--test=[id].spec.js", cwd=tmp_path)["jobs"][0]["test_path"] == "[id].spec.js"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["./tests/a.spec.js", "tests//a.spec.js", "tests/./a.spec.js", "tests/deep/../a.spec.js", "{cwd}/tests/a.spec.js"],
+)
+def test_a_path_is_submitted_as_the_server_takes_it(specs: Path, path: str) -> None:
+    path = path.format(cwd=specs)
+    (specs / "list").write_text(path)
+    for flags in ([f"--test={path}"], ["--tests-from=list"], [f"--test={path.replace('a.spec', 'a.sp*')}"]):
+        assert [job["test_path"] for job in planned(*flags, cwd=specs)["jobs"]] == ["tests/a.spec.js"], flags
+
+
+def test_an_absolute_path_is_that_file_also_where_a_symlink_leads_here(specs: Path) -> None:
+    (specs / "link").symlink_to(specs / "tests")
+    plan = planned(f"--test={specs}/link/a.spec.js", cwd=specs / "tests")
+    assert plan["jobs"][0]["test_path"] == "a.spec.js"
+
+
+@pytest.mark.parametrize("path", ["../a.spec.js", "er/../../a.spec.js", "/elsewhere/a.spec.js", "../*.spec.js"])
+def test_a_path_that_leads_out_of_the_current_folder_is_a_usage_error(specs: Path, path: str) -> None:
+    here = specs / "tests" / "deep"
+    assert f"is outside of {here}" in refused(f"--test={path}", cwd=here).stderr
+
+
+def test_a_folder_is_a_usage_error_that_tells_the_glob(specs: Path) -> None:
+    for path in ("tests", "./tests/", str(specs / "tests")):
+        result = refused(f"--test={path}", cwd=specs)
+        assert "tests is a folder" in result.stderr
+        assert "'tests/**/*.spec.js'" in result.stderr
+
+
+def test_a_path_that_is_no_file_here_is_one_line_and_no_error(specs: Path) -> None:
+    def said(*flags: str) -> str:
+        result = qgjob("submit", *IDS, "--dry-run", "--json", *flags, cwd=specs)
+        assert result.exit == 0
+        return result.stderr
+
+    assert said("--test=tests/a.spec.js") == ""
+    missing = "tests/nope.spec.js is not a file here; workers look for it in their project\n"
+    assert said("--test=tests/nope.spec.js", "--target=device:ios", "--target=emulator") == missing
+    assert said("--test=tests/nope.spec.js", "--quiet") == ""
+    several = "x, and 1 more, are no files here; workers look for them in their project\n"
+    assert said("--test=x", "--test=y", "--test=tests/a.spec.js") == several
+
+
 def test_tests_are_multiplied_by_targets() -> None:
     plan = planned("--test=a", "--test=b", "--target=device:ios", "--target=browserstack:platform=android,region=eu")
     ios, stack = {"platform": "ios"}, {"platform": "android", "region": "eu"}
@@ -157,9 +201,11 @@ def test_what_cannot_be_meant_is_a_usage_error_before_anything_is_sent(arguments
 def test_nothing_to_submit_is_an_error_unless_allowed(tmp_path: Path) -> None:
     assert qgjob("submit", *IDS, "--tests-from=-").exit == 2
     report = tmp_path / "out.xml"
-    result = qgjob("submit", *IDS, "--tests-from=-", "--allow-empty", f"--junit-xml={report}")
-    assert result.exit == 0
-    assert "<testsuites" in report.read_text()
+    for none in ("--tests-from=-", "--test=tests/*.nothing"):
+        result = qgjob("submit", *IDS, none, "--allow-empty", f"--junit-xml={report}", cwd=tmp_path)
+        assert result.exit == 0
+        assert "<testsuites" in report.read_text()
+        report.unlink()
 
 
 def test_a_missing_organisation_names_the_three_ways_to_give_it(tmp_path: Path) -> None:

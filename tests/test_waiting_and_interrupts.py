@@ -25,12 +25,13 @@ HTML = {"content-type": "text/html"}
 XML = Answer(200, '<testsuites tests="2"/>', {"content-type": "text/xml"})
 
 
-def test_each_change_is_a_line_and_is_asked_for_by_what_was_seen_last() -> None:
+def test_each_change_is_a_line_and_is_asked_for_by_what_was_seen_last(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
     with StandIn() as server:
         server.on("POST", "/runs", submitted(34, 35))
         first, second = run("pending", seq=1, pending=2), run("running", seq=5, running=1, completed=1)
         server.on("GET", "/runs/12", first, second, run("completed", seq=9, completed=2))
-        result = qgjob(*SUBMIT, server=server)
+        result = qgjob(*SUBMIT, server=server, cwd=tmp_path)
         polls = [dict(request.query) for request in server.asked("GET", "/runs/12")]
     assert result.exit == 0
     assert [poll["after_seq"] for poll in polls] == ["0", "1", "5"]
@@ -244,6 +245,73 @@ def test_watching_a_run_ends_with_its_verdict_and_looking_at_it_with_0() -> None
         looked_at = qgjob("status", "--run-id=12", server=server)
     assert (watched.exit, looked_at.exit) == (1, 0)
     assert watched.stdout.startswith("Run 12 failed")
+
+
+@pytest.mark.parametrize(
+    "command", [SUBMIT, ("retry", "--run-id=12", "--wait"), ("status", "--run-id=12", "--watch")], ids=lambda c: c[0]
+)
+def test_that_nobody_drives_a_device_is_said_once_and_ends_no_waiting(command: tuple[str, ...]) -> None:
+    waiting = run("pending", pending=1, seq=3)
+    with StandIn() as server:
+        server.on("POST", "/runs", submitted(34))
+        server.on("POST", "/runs/12/retry", submitted(34))
+        server.on("GET", "/runs/12", *[waiting] * 6, run(completed=1, seq=9))
+        server.on("GET", "/runs/12/unserved", [{"target": "browserstack", "selector": {}, "jobs": 1}])
+        result = qgjob(*command, server=server)
+        assert server.asked("POST", "/runs/12/cancel") == []
+    assert result.exit == 0
+    said = [line for line in result.stderr.splitlines() if "no live worker" in line]
+    assert said == [
+        "no live worker drives a device for browserstack (1 job); waiting for one. See: qgjob why --job-id=ID"
+    ]
+
+
+def test_of_a_job_that_is_watched_only_its_own_devices_are_said_to_be_missing() -> None:
+    other = {"target": "device", "selector": {}, "jobs": 7}
+    with StandIn() as server:
+        server.on("GET", "/jobs/34", *[job("pending", target="browserstack")] * 6, job(target="browserstack"))
+        server.on("GET", "/runs/12", run("pending", pending=8, seq=3))
+        server.on("GET", "/runs/12/unserved", [other, {"target": "browserstack", "selector": {}, "jobs": 1}])
+        result = qgjob("status", "--job-id=34", "--watch", server=server)
+    assert result.exit == 0
+    assert "for browserstack (1 job); waiting for one. See: qgjob why --job-id=34" in result.stderr
+    assert "for device" not in result.stderr
+
+
+def test_a_signal_while_the_commands_load_ends_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "typer").mkdir()
+    loading = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "typer" / "__init__.py").write_text(loading)
+    with StandIn() as server, started("list", server=server, PYTHONPATH=str(tmp_path)) as process:
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout, stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "what", "asked"),
+    [
+        (("status", "--run-id=12", "--watch"), "run 12", "/runs/12"),
+        (("status", "--job-id=34", "--watch"), "job 34", "/runs/12"),
+        (("logs", "--job-id=34", "--follow"), "job 34", "/jobs/34/log/live"),
+    ],
+)
+def test_a_signal_while_watching_says_that_it_goes_on(command: tuple[str, ...], what: str, asked: str) -> None:
+    never = threading.Event()
+    for flags in [()] if command[0] == "logs" else [(), ("--json",)]:
+        with StandIn() as server:
+            first = [NOTHING_NEW] if "--run-id=12" in command else []
+            server.on("GET", "/runs/12", *first, Answer(200, NOTHING_NEW, after=never))
+            server.on("GET", "/jobs/34", job("running"))
+            server.on("GET", "/jobs/34/log/live", Answer(200, {}, after=never))
+            with started(*command, *flags, server=server) as process:
+                server.wait_for("GET", asked, times=1 + len(first))
+                process.send_signal(signal.SIGINT)
+                stdout, stderr = process.communicate(timeout=30)
+            never.set()
+        assert process.returncode == 130
+        assert f"detached; {what} continues" in stderr
+        assert f"hint: qgjob {' '.join(command)}\n" in stderr
+        assert (json.loads(stdout)["error"]["code"] if flags else stdout) == ("interrupted" if flags else "")
 
 
 def test_a_signal_outside_the_waiting_ends_at_once() -> None:

@@ -30,7 +30,13 @@ from qgjob.cli import (
 from qgjob.cli.plugins import Commands
 
 # No rich markup: help stays quick, copyable, and free of colour codes in CI logs.
-app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def print_version(asked: bool) -> None:

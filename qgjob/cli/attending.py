@@ -1,4 +1,4 @@
-"""While a run is waited for: enough failures, or a device that nobody drives, are reasons to stop it."""
+"""While a run is waited for: a device that nobody drives is said, and that or enough failures are reasons to stop."""
 
 import math
 import time
@@ -6,9 +6,66 @@ import time
 from qgjob.cli import output, words
 from qgjob.client import Client
 from qgjob.errors import Refused
-from qgjob.models import Run, Unserved
+from qgjob.models import Job, Run, Unserved
 
 LOOK_EVERY_S = 10.0
+# A run that was just submitted is often claimed by then, and a worker that restarts is back.
+LOOK_AFTER_S = 3.0
+
+
+class Lookout:
+    """Says it where nobody drives a device that jobs of the run wait for: once, and nothing else comes of it. With
+    `job`, for this one only."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        job: Job | None = None,
+        after_s: float = LOOK_AFTER_S,
+        every_s: float = LOOK_EVERY_S,
+        advice: str | None = None,
+    ) -> None:
+        self._client = client
+        self._job = job
+        self._every_s = every_s
+        self._advice = advice or f". See: qgjob why --job-id={job.job_id if job else 'ID'}"
+        self._first = time.monotonic() + after_s
+        self._said = ""
+        self.looked = -math.inf
+        self.since: float | None = None  # nobody drives what these jobs wait for
+        self.unserved: list[Unserved] = []
+
+    def look(self, run: Run) -> None:
+        now = time.monotonic()
+        if run.pending == 0:
+            self.since = None
+        elif now >= self._first and now - self.looked >= self._every_s:
+            self._look(run.run_id)
+
+    def patience_s(self) -> float:
+        """Until the first look; any later one can wait for the next poll."""
+        left = self._first - time.monotonic()
+        return left if left > 0 else math.inf
+
+    def _look(self, run_id: int) -> None:
+        self.looked = time.monotonic()
+        try:
+            self.unserved = self._client.unserved(run_id)
+        except Refused:  # an older server
+            self.looked, self.since = math.inf, None
+            return
+        if self._job is not None:
+            wanted = (self._job.target, self._job.selector)
+            self.unserved = [each for each in self.unserved if (each.target, each.selector) == wanted]
+        if not self.unserved:
+            self.since = None
+            return
+        self.since = self.since if self.since is not None else self.looked
+        found = missing(self.unserved)
+        if found != self._said:
+            output.say(f"{found}; waiting for one{self._advice}")
+            self._said = found
 
 
 class Attendant:
@@ -18,9 +75,12 @@ class Attendant:
         self._client = client
         self._max_failures = max_failures
         self._no_device_s = no_device_s
-        self._since: float | None = None  # nobody drives what these jobs wait for
-        self._said = ""
-        self._looked = -math.inf
+        self._lookout = Lookout(
+            client,
+            after_s=0.0,
+            every_s=min(LOOK_EVERY_S, no_device_s),
+            advice=f", at most {words.duration(no_device_s)}",
+        )
         self.note: str | None = None
         self.no_device = False
 
@@ -30,35 +90,26 @@ class Attendant:
         failed = run.failed - run.infrastructure
         if self._max_failures is not None and failed >= self._max_failures:
             self._stop(run, f"stopped after {words.count(failed, 'failure')} (--max-failures={self._max_failures})")
-        elif run.pending == 0:
-            self._since = None
-        elif time.monotonic() - self._looked >= min(LOOK_EVERY_S, self._no_device_s):
-            self._look_for_devices(run)
+        else:
+            before = self._lookout.looked
+            self._lookout.look(run)
+            if self._lookout.looked != before:
+                self._stop_without_device(run)
 
     def patience_s(self) -> float:
-        if self._since is None or self.note is not None:
+        since = self._lookout.since
+        if since is None or self.note is not None:
             return math.inf
-        return max(0.0, self._since + self._no_device_s - time.monotonic())
+        return max(0.0, since + self._no_device_s - time.monotonic())
 
-    def _look_for_devices(self, run: Run) -> None:
-        self._looked = time.monotonic()
-        try:
-            unserved = self._client.unserved(run.run_id)
-        except Refused:  # an older server
-            self._looked = math.inf
+    def _stop_without_device(self, run: Run) -> None:
+        since, unserved = self._lookout.since, self._lookout.unserved
+        if since is None or self._lookout.looked - since < self._no_device_s:
             return
-        if not unserved:
-            self._since = None
-            return
-        wanted = missing(unserved)
-        self._since = self._since if self._since is not None else self._looked
-        if wanted != self._said:
-            output.say(f"{wanted}; waiting for one, at most {words.duration(self._no_device_s)}")
-            self._said = wanted
         others = run.queued + run.running > 0 or sum(each.jobs for each in unserved) < run.pending
-        if self._looked - self._since >= self._no_device_s and not others:
+        if not others:
             self.no_device = True
-            self._stop(run, f"{wanted}, and none came within {words.duration(self._no_device_s)}")
+            self._stop(run, f"{missing(unserved)}, and none came within {words.duration(self._no_device_s)}")
 
     def _stop(self, run: Run, why: str) -> None:
         self._client.cancel_run(run.run_id)

@@ -166,6 +166,8 @@ def ci(
         submission = planned(org_id, app_version_id, test, target, priority, retries, label, step)
         submission.client_timeout_s = how.client_timeout_s
         client = report.client = settings.connect(server_url)
+        if not quiet:
+            select.say_missing(submission.jobs)
         key = idempotency_key or github.key(submission, step=step, attempt=github.attempt()) or str(uuid.uuid4())
         earlier = only_failed_of or (earlier_run(client, submission, step) if rerun is Rerun.failed else None)
         attend = partial(Attendant, client, max_failures=max_failures, no_device_s=no_device_s)

@@ -4,19 +4,18 @@ from typing import Annotated
 
 import typer
 
-from qgjob.cli import options, output, settings, words
+from qgjob.cli import naming, options, output, settings, words
+from qgjob.client import Client
 from qgjob.errors import Exit
 from qgjob.models import Device
 
 EPILOG = options.examples(
-    "qgjob devices", "qgjob devices quarantine 3 --reason='the battery swells'", "qgjob devices readmit 3"
+    "qgjob devices", "qgjob devices quarantine lab-3 --reason='the battery swells'", "qgjob devices readmit 3"
 )
 QUARANTINE_EPILOG = options.examples("qgjob devices quarantine 3 --reason='the battery swells'")
-READMIT_EPILOG = options.examples("qgjob devices readmit 3")
+READMIT_EPILOG = options.examples("qgjob devices readmit lab-3", "qgjob devices readmit 3")
 
-DeviceId = Annotated[
-    str, typer.Argument(metavar="DEVICE_ID", help="As `qgjob devices` lists it.", callback=options.given)
-]
+Which = Annotated[str, typer.Argument(metavar="NAME|ID", help="As `qgjob devices` lists it.", callback=naming.given)]
 
 devices_app = typer.Typer(rich_markup_mode=None)
 
@@ -51,20 +50,31 @@ def devices(context: typer.Context, *, as_json: options.Json = False, server_url
 
 @devices_app.command(epilog=QUARANTINE_EPILOG)
 def quarantine(
-    device_id: DeviceId,
+    device: Which,
     *,
     reason: Annotated[str, typer.Option(help="Why, for those who wonder later.")],
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
     """Take a device out of use: it finishes its running test and gets no further batch until it is readmitted."""
-    return tell(settings.connect(server_url).quarantine(device_id, reason), as_json=as_json)
+    client = settings.connect(server_url)
+    return tell(client.quarantine(find(client, device), reason), as_json=as_json)
 
 
 @devices_app.command(epilog=READMIT_EPILOG)
-def readmit(device_id: DeviceId, *, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
+def readmit(device: Which, *, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
     """Put a device back into use, whatever had taken it out."""
-    return tell(settings.connect(server_url).readmit(device_id), as_json=as_json)
+    client = settings.connect(server_url)
+    return tell(client.readmit(find(client, device)), as_json=as_json)
+
+
+def find(client: Client, device: str) -> int:
+    """Its id. Names of devices are unique."""
+
+    def named() -> list[tuple[str, int]]:
+        return [(one.name, one.device_id) for one in client.devices()]
+
+    return naming.found("device", device, named, hint="see qgjob devices")
 
 
 def tell(device: Device, *, as_json: bool) -> int:

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from qgjob.cli import options, output, settings, words
+from qgjob.cli import naming, options, output, settings, words
 from qgjob.errors import Exit
 
 GROUPS_EPILOG = options.examples("qgjob groups --org-id=qualgent")
 WORKERS_EPILOG = options.examples("qgjob workers", "qgjob workers drain 3")
-DRAIN_EPILOG = options.examples("qgjob workers drain 3")
+DRAIN_EPILOG = options.examples("qgjob workers drain lab-1", "qgjob workers drain 3")
 STATS_EPILOG = options.examples("qgjob stats", "qgjob stats --org-id=qualgent --json")
 HEALTH_EPILOG = options.examples("qgjob health", "qgjob health --wait-for=60s && qgjob submit …")
 
@@ -75,17 +75,24 @@ def workers(context: typer.Context, *, as_json: options.Json = False, server_url
 
 @workers_app.command(epilog=DRAIN_EPILOG)
 def drain(
-    worker_id: Annotated[str, typer.Argument(metavar="WORKER_ID", callback=options.given)],
+    worker: Annotated[
+        str, typer.Argument(metavar="NAME|ID", help="As `qgjob workers` lists it.", callback=naming.given)
+    ],
     *,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
     """Let a worker finish its running tests, hand back the rest, and end."""
-    worker = settings.connect(server_url).drain(worker_id)
+    client = settings.connect(server_url)
+
+    def named() -> list[tuple[str, int]]:  # of a name that was used again, the ones before have ended
+        return [(one.name, one.worker_id) for one in client.workers() if one.status in ("live", "draining")]
+
+    drained = client.drain(naming.found("live worker", worker, named, hint="see qgjob workers"))
     if as_json:
-        output.answer_json("worker", worker)
+        output.answer_json("worker", drained)
     else:
-        output.answer(f"Worker {worker.worker_id} ({output.one_line(worker.name)}) is {worker.status}")
+        output.answer(f"Worker {drained.worker_id} ({output.one_line(drained.name)}) is {drained.status}")
     return Exit.OK
 
 

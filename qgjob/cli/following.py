@@ -2,16 +2,19 @@
 
 import signal
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from qgjob.cli import junit, output, verdict, words
+from qgjob.cli.attending import Lookout
 from qgjob.cli.options import OnInterrupt
 from qgjob.cli.progress import progress
 from qgjob.cli.waiting import Attendant, resume, until_run_ends
 from qgjob.client import Client
-from qgjob.errors import ClientError, Exit, Left, Signalled, TimedOut
+from qgjob.errors import ClientError, Exit, Left, NotWritten, Signalled, TimedOut
 from qgjob.models import Run
 
 # GitHub Actions sends SIGTERM 7.5 s after its SIGINT: finding or saving, cancelling, and telling of it must fit.
@@ -58,7 +61,7 @@ def wait(client: Client, run_id: int, manner: Manner, attendant: Attendant | Non
                 timeout_s=manner.timeout_s,
                 progress=shown,
                 client_timeout_s=manner.client_timeout_s,
-                attendant=attendant,
+                attendant=attendant or Lookout(client),
             )
     except TimedOut:
         detach(client, run_id, manner.client_timeout_s)
@@ -73,6 +76,15 @@ def wait(client: Client, run_id: int, manner: Manner, attendant: Attendant | Non
         raise left from None
 
 
+@contextmanager
+def only_watched(what: str, *, run_id: int | None, again: str) -> Generator[None]:
+    """A signal ends the watching, and nothing else."""
+    try:
+        yield
+    except Signalled as signalled:
+        raise Left(f"detached; {what} continues", signal=signalled, run_id=run_id, hint=again) from None
+
+
 def tell(client: Client, run: Run, manner: Manner) -> Exit:
     """How it went, into the report and onto stdout; answers with the verdict."""
     result = verdict.of_run(run)
@@ -85,10 +97,15 @@ def tell(client: Client, run: Run, manner: Manner) -> Exit:
                 raise
             not_saved = error
     found = verdict.outcome(client, run)
-    if manner.as_json:
-        output.answer_json("run", verdict.data(found))
-    elif not manner.quiet:
-        output.answer(verdict.summary(found))
+    try:
+        if manner.as_json:
+            output.answer_json("run", verdict.data(found))
+        elif not manner.quiet:
+            output.answer(verdict.summary(found))
+    except NotWritten as error:
+        if result is Exit.OK:
+            raise
+        output.say(f"error: {error.message}")
     if not_saved is not None:
         output.say(f"warning: {manner.junit_xml} was not written: {not_saved.message}")
     return result

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qgjob.cli import options, output, settings, verdict, words
+from qgjob.cli import following, options, output, settings, verdict, words
 from qgjob.cli.annotations import commands_stopped
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
@@ -36,7 +36,8 @@ def logs(
         raise Usage("--follow goes with neither --attempt nor --json")
     client = settings.connect(server_url)
     if follow:
-        with commands_stopped():
+        again = f"qgjob logs --job-id={job_id} --follow"
+        with following.only_watched(f"job {job_id}", run_id=None, again=again), commands_stopped():
             Follower(client, job_id, raw=raw).to_the_end()
         return Exit.OK
     log = client.log(job_id, attempt=attempt)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from qgjob.cli.naming import number_of
 from qgjob.cli.settings import DEFAULT_SERVER_URL
 from qgjob.models import Priority
 
@@ -18,15 +19,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 OrgId = Annotated[str | None, typer.Option("--org-id", envvar="QGJOB_ORG_ID", metavar="ORG", help="The organisation.")]
 
 
-def given(identifier: str | None) -> str | None:
-    """An id, and not an empty one, as a variable that was not set leaves it: that would address all of them."""
-    if identifier == "":
-        raise typer.BadParameter("it is empty")
-    return identifier
-
-
-JOB_ID = typer.Option("--job-id", metavar="ID", help="A job.", callback=given)
-RUN_ID = typer.Option("--run-id", metavar="ID", help="A run: all jobs of one submission.", callback=given)
+JOB_ID = typer.Option("--job-id", metavar="ID", help="A job.", callback=number_of("job", "qgjob list"))
+RUN_ID = typer.Option(
+    "--run-id", metavar="ID", help="A run: all jobs of one submission.", callback=number_of("run", "qgjob runs")
+)
 JobId = Annotated[str | None, JOB_ID]
 RunId = Annotated[str | None, RUN_ID]
 RequiredJobId = Annotated[str, JOB_ID]

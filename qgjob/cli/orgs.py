@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qgjob.cli import options, output, settings
+from qgjob.cli import naming, options, output, settings
 from qgjob.errors import Exit, Refused, Usage
 from qgjob.models import OrgDetails
 
@@ -17,7 +17,7 @@ SET_EPILOG = options.examples(
     "qgjob orgs set qualgent --group-by=repo --group-by=tag",
 )
 
-OrgName = Annotated[str, typer.Argument(metavar="ORG", help="The organisation.", callback=options.given)]
+OrgName = Annotated[str, typer.Argument(metavar="ORG", help="The organisation.", callback=naming.given)]
 NONE = "none"
 
 orgs_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import msgspec
 import typer
 
-from qgjob.errors import ClientError, Usage
+from qgjob.errors import ClientError, NotWritten, Usage
 
 # Escape sequences whole (CSI, OSC, DCS …, two-byte; an unfinished one takes no more than its line), then every other
 # control character but newline and tab.
@@ -68,6 +68,8 @@ def answer_bytes(data: bytes) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _nobody_reads(sys.stdout)
+    except OSError as error:
+        _cannot_take_more(sys.stdout, error)
 
 
 def mask(secret: str) -> None:
@@ -157,6 +159,16 @@ def _write(stream: TextIO | None, text: str) -> None:
         stream.flush()
     except BrokenPipeError:
         _nobody_reads(stream)
+    except OSError as error:
+        _cannot_take_more(stream, error)
+
+
+def _cannot_take_more(stream: TextIO, error: OSError) -> None:
+    """A full disk, for one. An answer that is lost is no answer; talk may get lost."""
+    _nobody_reads(stream)  # or Python would try again at the end, and have its own word and code
+    if stream is sys.stdout:
+        why = error.strerror or type(error).__name__
+        raise NotWritten(f"the answer could not be written to stdout: {why}") from error
 
 
 def _nobody_reads(stream: TextIO) -> None:

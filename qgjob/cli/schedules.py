@@ -1,13 +1,15 @@
 """`qgjob schedules`: runs that are submitted at certain times, by whoever is up."""
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import typer
 
-from qgjob.cli import options, output, settings, words
+from qgjob.cli import naming, options, output, settings, words
 from qgjob.cli import selection as select
 from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.submit import announce, checked, complete_target, merged
@@ -44,7 +46,7 @@ Targets = Annotated[
     typer.Option("--target", metavar="TARGET", autocompletion=complete_target, help="As for submit. Repeats."),
 ]
 Which = Annotated[
-    str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.", callback=options.given)
+    str, typer.Argument(metavar="NAME|ID", help="As `qgjob schedules list` shows it.", callback=naming.given)
 ]
 
 schedules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
@@ -105,6 +107,7 @@ def add(
         labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},
     )
     checked(addition, ScheduleAddition, to="schedule")
+    select.say_missing(jobs)
     return tell(settings.connect(server_url).add_schedule(addition), "Added", as_json=as_json)
 
 
@@ -169,37 +172,63 @@ def set_schedule(
     tests_from: options.TestsFrom = None,
     manifest: options.Manifest = None,
     target: Targets = None,
+    priority: options.JobPriority = None,
+    retries: options.Retries = None,
+    label: options.Labels = None,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
-    """Change when a schedule submits, which build, or which tests: these take the place of all that it had, on its
-    targets unless others are said."""
+    """Change when a schedule submits, which build, how, or which tests: these take the place of all that it had, on its
+    targets unless others are said. Labels are added to those that it has."""
     if cron is not None and at is not None:
         raise Usage("give either --cron or --at")
     client = settings.connect(server_url)
     found = client.schedule(find(client, schedule, org_id))
-    flags = ManifestDefaults(targets=target or None)
+    flags = ManifestDefaults(targets=target or None, priority=priority, retries=retries)
     plan, jobs = planned(test, tests_from, manifest, flags, targets_of(found))
     if target and not jobs:
         raise Usage("--target goes with tests", hint="give --test, --tests-from or --manifest, too")
     build = app_version_id or plan.app_version_id
-    defaults = merged(ManifestDefaults(), plan.defaults, settings.Project())
+    project = settings.project()
+    defaults = found.defaults
+    if merged(ManifestDefaults(), plan.defaults, settings.Project()) != JobDefaults():
+        defaults = merged(flags, plan.defaults, project)
+    elif priority is not None or retries is not None:
+        defaults = msgspec.structs.replace(
+            defaults,
+            priority=priority or defaults.priority,
+            retries=defaults.retries if retries is None else retries,
+        )
+        jobs = jobs or [  # what a test said of itself, the flag takes back
+            msgspec.structs.replace(
+                job,
+                priority=None if priority else job.priority,
+                retries=None if retries is not None else job.retries,
+            )
+            for job in found.jobs
+        ]
+    labels = {**project.labels, **plan.labels} if plan.labels else found.labels
+    labels = {**labels, **select.parse_labels(label or [])}
     said: dict[str, Any] = {
         "cron": cron,
         "at": None if at is None else moment(at, time_zone),
         "time_zone": time_zone,
         "app_version_id": build,
-        "jobs": jobs or None,
-        "defaults": defaults if defaults != JobDefaults() else None,
-        "labels": {**settings.project().labels, **plan.labels} if plan.labels else None,
+        "jobs": jobs if jobs and jobs != found.jobs else None,
+        "defaults": defaults if defaults != found.defaults else None,
+        "labels": labels if labels != found.labels else None,
     }
+    asked = (*said.values(), build, manifest, label, priority, retries, jobs or None)
     changes = {name: value for name, value in said.items() if value is not None}
     if build == NEWEST:
         changes["app_version_id"] = None
-    if not changes:
+    if all(each is None for each in asked):
         raise Usage("nothing to change", hint="qgjob schedules set --help names what can be")
     checked(changes, dict[str, Any], to="schedule")
     checked(jobs, list[JobSubmission], to="schedule")
+    if not changes:  # it is so already
+        return tell(found, "Changed", as_json=as_json)
+    select.say_missing(changes.get("jobs", []))
     return tell(client.change_schedule(found.schedule_id, changes), "Changed", as_json=as_json)
 
 
@@ -309,6 +338,9 @@ def targets_of(schedule: Schedule) -> list[str]:
 
 def text(schedule: Schedule) -> str:
     tests = list(dict.fromkeys(job.test_path for job in schedule.jobs))
+    usual = schedule.defaults
+    seconds = [job.timeout_s or usual.timeout_s for job in schedule.jobs]
+    timeouts = [None if each is None else words.duration(each) for each in seconds]
     return output.fields(
         [
             ("schedule", str(schedule.schedule_id)),
@@ -324,20 +356,26 @@ def text(schedule: Schedule) -> str:
             ("build", schedule.app_version_id or NEWEST),
             ("labels", words.pairs(schedule.labels)),
             ("targets", ", ".join(targets_of(schedule))),
-            ("tests", f"{tests[0]}, and {len(tests) - 1} more" if len(tests) > 1 else tests[0]),
+            ("priority", several(job.priority or usual.priority for job in schedule.jobs)),
+            ("retries", several(usual.retries if job.retries is None else job.retries for job in schedule.jobs)),
+            ("timeout", several(timeouts)),
+            *(("" if number else "tests", test) for number, test in enumerate(tests)),
         ]
     )
 
 
+def several(values: Iterable[object]) -> str:
+    """Each once, as they come; nothing of what is the server's to decide."""
+    return ", ".join(dict.fromkeys(str(value) for value in values if value is not None))
+
+
 def find(client: Client, schedule: str, org_id: str | None) -> int:
     """Its id. A name is looked up in the organisation that is given, else in all that can be seen."""
-    if schedule.isascii() and schedule.isdigit():
-        return int(schedule)
-    found = [one for one in client.schedules(org_id or settings.project().org_id) if one.name == schedule]
-    if len(found) != 1:
-        why = "is in several organisations" if found else "is unknown"
-        raise Usage(f"the schedule {schedule!r} {why}", hint="qgjob schedules list shows them; --org-id says whose")
-    return found[0].schedule_id
+
+    def named() -> list[tuple[str, int]]:
+        return [(one.name, one.schedule_id) for one in client.schedules(org_id or settings.project().org_id)]
+
+    return naming.found("schedule", schedule, named, hint="qgjob schedules list shows them; --org-id says whose")
 
 
 def moment(text: str, time_zone: str | None) -> datetime:

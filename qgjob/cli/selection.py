@@ -1,6 +1,8 @@
 """Which jobs a submission means: paths and globs, lists, manifests, and the targets they are multiplied by."""
 
 import glob
+import os
+import posixpath
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -9,6 +11,7 @@ from typing import get_args
 
 import msgspec
 
+from qgjob.cli import output
 from qgjob.errors import Usage
 from qgjob.models import MAX_JOBS_PER_RUN, JobSubmission, Priority, Reset, Selector, Target
 
@@ -68,23 +71,56 @@ def listed(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def expand(pattern: str) -> list[str]:
-    """A plain path is passed on unchecked, for it may exist on the worker only. A glob must match files here."""
+def expand(pattern: str, *, allow_empty: bool = False) -> list[str]:
+    """A plain path is passed on unchecked, for it may exist on the worker only. A glob must match files here, unless
+    nothing is fine, too."""
     if not glob.has_magic(pattern):
-        return [pattern]
+        return [no_folder(inside(pattern))]
     # `**` would otherwise take in the specs that packages ship with.
     wanted = "node_modules" in pattern
     try:
         if Path(pattern).is_file():
-            return [pattern]
+            return [inside(pattern)]
         found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
         files = [PurePath(match) for match in found if Path(match).is_file()]
     except (OSError, ValueError) as error:  # longer than a name can be, for one
         raise Usage(f"cannot look for {pattern!r}: {getattr(error, 'strerror', None) or error}") from error
-    paths = {file.as_posix() for file in files if wanted or "node_modules" not in file.parts}
-    if not paths:
+    paths = {inside(file.as_posix()) for file in files if wanted or "node_modules" not in file.parts}
+    if not paths and not allow_empty:
         raise Usage(f"no file matches {pattern!r}", hint=f"globs are looked up in {Path.cwd()}", code="no_tests")
     return sorted(paths)
+
+
+def no_folder(path: str) -> str:
+    """A folder here cannot be a spec anywhere."""
+    if path and "\0" not in path and os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for too long a name
+        below = "" if path == "." else f"{glob.escape(path)}/"
+        raise Usage(f"{path} is a folder", hint=f"for the tests in it: '{below}**/*.spec.js'")
+    return path
+
+
+def say_missing(jobs: Iterable[JobSubmission]) -> None:
+    """Who submits may have no checkout, so a file that is not here is worth a line, and no more."""
+    paths = dict.fromkeys(job.test_path for job in jobs)
+    missing = [path for path in paths if path and "\0" not in path and not os.path.isfile(path)]  # noqa: PTH113 - as above
+    if missing:
+        more = f", and {len(missing) - 1} more, are no files" if len(missing) > 1 else " is not a file"
+        output.say(f"{missing[0]}{more} here; workers look for {'them' if len(missing) > 1 else 'it'} in their project")
+
+
+def inside(path: str) -> str:
+    """As the server takes it: without `./` and the like, and from the current folder on."""
+    if not path or "\0" in path:  # the server refuses it in words
+        return path
+    said = posixpath.normpath(path)
+    if PurePath(path).is_absolute():
+        here = Path.cwd()
+        real = Path(os.path.realpath(Path(path).parent), Path(path).name)  # where a symlink leads here
+        within = next((each for each in (Path(os.path.normpath(path)), real) if each.is_relative_to(here)), None)
+        said = ".." if within is None else within.relative_to(here).as_posix()
+    if said == ".." or said.startswith("../"):
+        raise Usage(f"the test {path!r} is outside of {Path.cwd()}", hint="tests are files below the current folder")
+    return said
 
 
 def parse_target(text: str) -> tuple[Target, Selector]:
@@ -116,7 +152,12 @@ def parse_labels(texts: Iterable[str]) -> dict[str, str]:
 
 
 def jobs(
-    tests: Iterable[ManifestTest], targets: list[str], defaults: ManifestDefaults, flags: ManifestDefaults
+    tests: Iterable[ManifestTest],
+    targets: list[str],
+    defaults: ManifestDefaults,
+    flags: ManifestDefaults,
+    *,
+    allow_empty: bool = False,
 ) -> list[JobSubmission]:
     """Tests times targets, in the order given, each combination once. Flags win over tests, tests over defaults."""
     found: dict[tuple[str, str, tuple[tuple[str, str], ...]], JobSubmission] = {}
@@ -124,7 +165,7 @@ def jobs(
         if (test.path is None) == (test.test_path is None):
             raise Usage("a test of the manifest needs `path`, and once")
         chosen = flags.targets or test.targets or defaults.targets or targets
-        for path in expand(test.path or test.test_path or ""):
+        for path in expand(test.path or test.test_path or "", allow_empty=allow_empty):
             for target, selector in map(parse_target, chosen):
                 job = JobSubmission(test_path=path, target=target, selector=selector or None)
                 job.priority = None if flags.priority else test.priority

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from qgjob.cli import options, output, settings, verdict, waiting, words
+from qgjob.cli import following, options, output, settings, verdict, waiting, words
+from qgjob.cli.attending import Lookout
 from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts, progress
 from qgjob.client import Client
@@ -14,7 +15,7 @@ from qgjob.models import Attempt, Job
 from qgjob.transport import Params
 
 STATUS_EPILOG = options.examples(
-    "qgjob status --job-id=abc456", "qgjob status --run-id=12 --watch", "qgjob status --job-id=34 --attempts --json"
+    "qgjob status --job-id=34", "qgjob status --run-id=12 --watch", "qgjob status --job-id=34 --attempts --json"
 )
 LIST_EPILOG = options.examples(
     "qgjob list --org-id=qualgent --status=running --limit=10",
@@ -52,8 +53,11 @@ def status(
         return show_job(client, job_id, watch=watch, attempts=attempts, as_json=as_json)
     run = client.run(run_id or "")
     if watch:
-        with progress(quiet=False) as shown:
-            run = waiting.until_run_ends(client, run.run_id, timeout_s=math.inf, progress=shown)
+        left = following.only_watched(f"run {run.run_id}", run_id=run.run_id, again=waiting.resume(run.run_id))
+        with left, progress(quiet=False) as shown:
+            run = waiting.until_run_ends(
+                client, run.run_id, timeout_s=math.inf, progress=shown, attendant=Lookout(client)
+            )
     if run.status in verdict.ENDED:
         found = verdict.outcome(client, run)
         if as_json:
@@ -75,8 +79,10 @@ def status(
 def show_job(client: Client, job_id: str, *, watch: bool, attempts: bool, as_json: bool) -> int:
     job = client.job(job_id)
     if watch and job.status not in verdict.ENDED:
-        with progress(quiet=False) as shown:
-            job = waiting.until_job_ends(client, job_id, progress=shown)
+        again = f"qgjob status --job-id={job.job_id} --watch"
+        left = following.only_watched(f"job {job.job_id}", run_id=job.run_id, again=again)
+        with left, progress(quiet=False) as shown:
+            job = waiting.until_job_ends(client, job_id, progress=shown, attendant=Lookout(client, job=job))
     if as_json and attempts:
         output.answer_json("job_attempts", {"job": job, "attempts": client.attempts(job_id)})
     elif as_json:
@@ -98,7 +104,7 @@ def attempt_table(attempts: list[Attempt]) -> str:
             *map(words.duration, (one.queue_s, one.install_s, one.session_s, one.reset_s, one.body_s, one.upload_s)),
             str(len(one.files) or ""),
             words.duration(one.duration_s),
-            output.one_line(one.message or ""),
+            output.said(one.message or ""),
         )
         for one in attempts
     ]
@@ -117,7 +123,7 @@ def job_text(job: Job) -> str:
         [
             ("job", str(job.job_id)),
             ("status", state),
-            ("message", output.one_line(job.message or "")),
+            ("message", output.said(job.message or "")),
             ("test", job.test_path),
             ("organisation", job.org_id),
             ("build", job.app_version_id),

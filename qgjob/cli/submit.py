@@ -12,7 +12,7 @@ from qgjob.cli.options import OnInterrupt
 from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
 from qgjob.cli.settings import Project
 from qgjob.cli.waiting import resume
-from qgjob.errors import Exit, Signalled, Usage
+from qgjob.errors import Exit, NotWritten, Signalled, Usage
 from qgjob.models import JobDefaults, Reset, RunSubmission, RunSubmitted
 
 EPILOG = options.examples(
@@ -89,7 +89,7 @@ def submit(
         dedupe=False if no_dedupe else None,
     )
     tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
-    jobs = select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags)
+    jobs = select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags, allow_empty=allow_empty)
     how = following.manner(
         timeout=timeout, on_interrupt=on_interrupt, junit_xml=junit_xml, quiet=quiet, as_json=as_json
     )
@@ -111,6 +111,8 @@ def submit(
         labels={**project.labels, **plan.labels, **select.parse_labels(label or [])},
     )
     checked(submission, RunSubmission)
+    if not quiet:
+        select.say_missing(jobs)
     if dry_run:
         show_plan(submission, as_json=as_json)
         return Exit.OK
@@ -163,7 +165,15 @@ def checked(said: object, shape: Any, *, to: str = "submit") -> None:
 
 
 def announce(run: RunSubmitted, *, waits: bool, as_json: bool, quiet: bool) -> None:
-    """The run's id, what became of it, and the command to type next."""
+    """The run's id, what became of it, and the command to type next. The id is in the error where stdout is full."""
+    try:
+        tell(run, waits=waits, as_json=as_json, quiet=quiet)
+    except NotWritten as error:
+        error.run_id, error.hint = run.run_id, f"run {run.run_id} was submitted: {resume(run.run_id)}"
+        raise
+
+
+def tell(run: RunSubmitted, *, waits: bool, as_json: bool, quiet: bool) -> None:
     single = run.job_ids[0] if len(run.job_ids) == 1 else None
     parts = [f"Run {run.run_id} was submitted before with this key" if run.replayed else f"Submitted run {run.run_id}"]
     parts.append(f"job {single}" if single is not None else words.count(run.total, "job"))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qgjob.cli import options, output, settings, words
+from qgjob.cli.naming import number_of
 from qgjob.cli.paging import page_of, say_more
 from qgjob.errors import Exit, Usage
 from qgjob.models import Token
@@ -109,7 +110,7 @@ def row(one: Token) -> tuple[str, ...]:
 
 @token_app.command(epilog=REVOKE_EPILOG)
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", callback=options.given)],
+    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", callback=number_of("token", "qgjob token list"))],
     *,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from qgjob.cli import options, output, settings
+from qgjob.cli.naming import number_of
 from qgjob.errors import Exit
 from qgjob.models import Trust
 
@@ -94,7 +95,7 @@ def list_trusts(
 
 @trust_app.command(epilog=REMOVE_EPILOG)
 def remove(
-    trust_id: Annotated[str, typer.Argument(metavar="TRUST_ID", callback=options.given)],
+    trust_id: Annotated[str, typer.Argument(metavar="TRUST_ID", callback=number_of("trust", "qgjob trust list"))],
     *,
     server_url: options.ServerUrl = None,
 ) -> int:

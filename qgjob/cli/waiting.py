@@ -19,7 +19,7 @@ def resume(run_id: int | str) -> str:
 
 
 class Attendant(Protocol):
-    """Somebody who looks at every change of the run that is waited for, and may have it cancelled."""
+    """Somebody who looks at every change of the run that is waited for, talks of it, and may have it cancelled."""
 
     def look(self, run: Run) -> None: ...
     def patience_s(self) -> float:
@@ -110,7 +110,7 @@ def until_run_ends(
     )
 
 
-def until_job_ends(client: Client, job_id: str, *, progress: Progress) -> Job:
+def until_job_ends(client: Client, job_id: str, *, progress: Progress, attendant: Attendant) -> Job:
     """The finished job. It wakes up with its run, which is what the server can wait for."""
     outage = Outage(client, progress)
     seq = 0
@@ -120,7 +120,10 @@ def until_job_ends(client: Client, job_id: str, *, progress: Progress) -> Job:
             if job.status in ENDED:
                 return job
             asked = time.monotonic()
-            run = client.changed_run(job.run_id, after_seq=seq, wait_s=LONG_POLL_S if seq else 0)
+            wait_s = min(LONG_POLL_S, max(1.0, attendant.patience_s())) if seq else 0
+            run = client.changed_run(job.run_id, after_seq=seq, wait_s=wait_s)
+            if job.status == "pending":
+                attendant.look(run)
         except (Refused, Unavailable) as error:
             outage.sit_out(error)
             continue

@@ -177,7 +177,9 @@ def remove(webhook_id: WebhookId, *, as_json: options.Json = False, server_url: 
 def send_test(
     webhook_id: WebhookId,
     *,
-    timeout: options.Timeout = "60s",
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="TIME", help="Wait at most this long for its answer, then exit 124.")
+    ] = "60s",
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:

@@ -1,0 +1,42 @@
+"""Which one is meant: ids are numbers, and a few things have names, too. Nothing is sent that is neither."""
+
+from collections.abc import Callable, Iterable
+
+import typer
+
+from qgjob.errors import Refused, Usage
+
+
+def given(identifier: str | None) -> str | None:
+    """An id, and not an empty one, as a variable that was not set leaves it: that would address all of them."""
+    if identifier == "":
+        raise typer.BadParameter("it is empty")
+    return identifier
+
+
+def is_number(identifier: str) -> bool:
+    return identifier.isascii() and identifier.isdigit()
+
+
+def number_of(noun: str, lists: str) -> Callable[[str | None], str | None]:
+    """What checks an option or argument that is the id of such a thing."""
+
+    def checked(identifier: str | None) -> str | None:
+        if given(identifier) is not None and not is_number(identifier or ""):
+            message = f"there is no {noun} {identifier!r}: the id of a {noun} is a number"
+            raise Refused(message, hint=f"see {lists}", code=f"{noun}_exists")
+        return identifier
+
+    return checked
+
+
+def found(noun: str, said: str, named: Callable[[], Iterable[tuple[str, int]]], *, hint: str) -> int:
+    """The id: as said, or the one of that name."""
+    if is_number(said):
+        return int(said)
+    ids = [identifier for name, identifier in named() if name == said]
+    if not ids:
+        raise Refused(f"there is no {noun} {said!r}", hint=hint, code=f"{noun.split()[-1]}_exists")
+    if len(ids) > 1:
+        raise Usage(f"more than one {noun} is called {said!r}: {', '.join(map(str, ids))}", hint=hint)
+    return ids[0]
