@@ -11,13 +11,14 @@ from qgjob import postgres, services
 from qgjob.errors import Exit
 
 
-def dev(port: int, fresh: bool) -> int:
+def dev(port: int, fresh: bool, project: Path | None = None) -> int:
     """Run everything in the foreground, with its data in `.qgjob/` here. The exit code: 0 after being stopped."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    return services.guarded(lambda: _run(Path(".qgjob").absolute(), port, fresh, console), console, stopped=Exit.OK)
+    folder = Path(".qgjob").absolute()
+    return services.guarded(lambda: _run(folder, port, fresh, project, console), console, stopped=Exit.OK)
 
 
-def _run(folder: Path, port: int, fresh: bool, console: Console) -> NoReturn:
+def _run(folder: Path, port: int, fresh: bool, project: Path | None, console: Console) -> NoReturn:
     services.checkout()
     folder.mkdir(exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
@@ -32,7 +33,7 @@ def _run(folder: Path, port: int, fresh: bool, console: Console) -> NoReturn:
         say("starting PostgreSQL")
         with (
             postgres.supervised(data_dir, durable=True) as (database_url, server),
-            services.running(database_url, port=port, logs=folder / "logs", say=say) as running,
+            services.running(database_url, port=port, logs=folder / "logs", say=say, project=project) as running,
         ):
             devices = " and ".join(f"{services.DEVICES} {target}s" for target in services.TARGETS)
             console.print(f"API       {running.url}", markup=False)

@@ -23,6 +23,7 @@ from qgjob.errors import Exit
 
 TARGETS = ("emulator", "device")
 DEVICES = 2  # per target
+PLAYWRIGHT = Path("node_modules", "@playwright", "test")
 NPM_LIMIT_S = 120
 READY_LIMIT_S = 60
 
@@ -48,14 +49,18 @@ class Services:
 
 
 @contextmanager
-def running(database_url: str, *, port: int, logs: Path, say: Say) -> Generator[Services]:
-    """The API on this port (0: any free one) and a worker for each target, ready; stopped at the end of the block."""
+def running(database_url: str, *, port: int, logs: Path, say: Say, project: Path | None = None) -> Generator[Services]:
+    """The API on this port (0: any free one) and a worker for each target, ready; stopped at the end of the block.
+    `project`: where the specs are, instead of the samples."""
     root = checkout()
-    project = root / "tests" / "samples"
     env = environment() | {"QGJOB_DATABASE_URL": database_url, "PYTHONUNBUFFERED": "1"}
     env |= {"QGJOB_STORE_URL": (logs.parent / "store").as_uri(), "QGJOB_CACHE_DIR": str(logs.parent / "cache")}
     logs.mkdir(exist_ok=True)
-    executor = _executor(project, logs, say)
+    if project is None:
+        project = root / "tests" / "samples"
+        executor = _executor_of_samples(project, logs, say)
+    else:
+        executor = _executor_of(project)
     say("preparing the database")
     migrate(root, env, logs)
     with ExitStack() as stack:
@@ -128,11 +133,20 @@ def guarded(work: Callable[[], int], console: Console, *, stopped: int) -> int:
         return Exit.UNAVAILABLE
 
 
-def _executor(project: Path, logs: Path, say: Say) -> str:
+def _executor_of(project: Path) -> str:
+    """Nothing is installed into somebody's project, and nothing stands in for its tests."""
+    if not (project / PLAYWRIGHT).is_dir():
+        raise CannotRun(f"there is no Playwright in {project}; run there: npm install", exit_code=Exit.USAGE)
+    if shutil.which("node") is None:
+        raise CannotRun("there is no Node.js here, which Playwright needs", exit_code=Exit.USAGE)
+    return "playwright"
+
+
+def _executor_of_samples(project: Path, logs: Path, say: Say) -> str:
     """`playwright` where it can run, `simulated` where not, and a word on why."""
     if not project.is_dir():
         raise CannotRun(f"the sample tests are missing: {project}", exit_code=Exit.USAGE)
-    installed = project / "node_modules" / "@playwright" / "test"
+    installed = project / PLAYWRIGHT
     if not installed.is_dir():
         npm = shutil.which("npm")
         if npm is None or shutil.which("node") is None:

@@ -58,8 +58,12 @@ class Checkout:
         (self.root / "pages").mkdir()
         self._started: list[subprocess.Popen[str]] = []
 
-    def dev(self, port: int = 0, *, fresh: bool = False) -> "subprocess.Popen[str]":
-        return self._start(f"from qgjob.dev import dev; raise SystemExit(dev({port}, {fresh}))")
+    def dev(self, port: int = 0, *, fresh: bool = False, project: Path | None = None) -> "subprocess.Popen[str]":
+        of = None if project is None else str(project)
+        return self._start(
+            "from pathlib import Path; from qgjob.dev import dev; "
+            f"raise SystemExit(dev({port}, {fresh}, {of!r} and Path({of!r})))"
+        )
 
     def demo(self) -> "subprocess.Popen[str]":
         return self._start("from qgjob.demo import demo; raise SystemExit(demo())")

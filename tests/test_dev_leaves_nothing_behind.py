@@ -141,3 +141,17 @@ def test_the_client_without_a_checkout_says_what_to_do(checkout: Checkout):
     assert process.returncode == 2
     assert "make demo" in err
     assert list(checkout.here.iterdir()) == []
+
+
+def test_the_specs_of_a_project_of_ones_own_are_run(checkout: Checkout, tmp_path: Path):
+    project = tmp_path / "own"
+    project.mkdir()
+    refused = checkout.dev(project=project)
+    _, err = refused.communicate(timeout=60)
+    assert (refused.returncode, f"there is no Playwright in {project}; run there: npm install" in err) == (2, True), err
+    (project / "node_modules/@playwright/test").mkdir(parents=True)
+    process = checkout.dev(project=project)
+    url_of(process)
+    workers = [line for line in checkout.processes().values() if "-m worker" in line]
+    assert len(workers) == 2
+    assert all(f"--executor playwright --project {project} " in line for line in workers)

@@ -1,6 +1,7 @@
 """`qgjob dev` and `demo`: everything on this machine. They need a checkout or the image, so they are imported late."""
 
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from qgjob.cli import options
 from qgjob.errors import Usage
 
-DEV_EPILOG = options.examples("qgjob dev", "qgjob dev --port=9000 --fresh")
+DEV_EPILOG = options.examples("qgjob dev", "qgjob dev --port=9000 --fresh", "qgjob dev --project=.")
 DEMO_EPILOG = options.examples("qgjob demo")
 
 
@@ -17,9 +18,16 @@ def dev(
     *,
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Of the API.")] = 8080,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the jobs of earlier times.")] = False,
-) -> int:
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            "--project", metavar="DIR", exists=True, file_okay=False, resolve_path=True,
+            help="Run the Playwright specs of this folder. Default: the samples of the checkout.",
+        ),
+    ] = None,
+) -> int:  # fmt: skip
     """Run database, API and workers on this machine until Ctrl-C."""
-    code: int = services("dev").dev(port=port, fresh=fresh)
+    code: int = services("dev").dev(port=port, fresh=fresh, project=project)
     return code
 
 
