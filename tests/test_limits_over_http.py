@@ -74,7 +74,7 @@ def test_organisations_their_quotas_and_schedules_from_http_to_the_shell(engine:
     for mistake in ((), ("--target=device",), ("--cron=0 2 * * *", "--at=2027-01-01T06:00"), ("--test=\udcff.js",)):
         assert services.qgjob("schedules", "set", "nightly", *mistake).returncode == 2
     assert services.qgjob("schedules", "remove", str(schedule["schedule_id"])).returncode == 0
-    assert services.qgjob("schedules", "pause", "nightly").returncode == 2
+    assert services.qgjob("schedules", "pause", "nightly").returncode == 4
 
     for wrong, rule in (
         ({"cron": "61 * * * *"}, "cron_is_readable"),

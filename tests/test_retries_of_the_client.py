@@ -101,5 +101,8 @@ def test_an_id_cannot_climb_to_another_route() -> None:
     with StandIn() as server:
         for identifier in ("..", "1/cancel", "1?x=2", "a b"):
             assert qgjob("cancel", f"--job-id={identifier}", server=server).exit == 4
+        assert server.requests == [], "the id of a job is a number"
+        for identifier in ("..", "1/cancel", "1?x=2", "a b"):
+            assert qgjob("orgs", "show", identifier, server=server).exit == 4
         paths = [request.path for request in server.requests]
-    assert paths == ["/jobs/%2E%2E/cancel", "/jobs/1%2Fcancel/cancel", "/jobs/1%3Fx%3D2/cancel", "/jobs/a%20b/cancel"]
+    assert paths == ["/orgs/%2E%2E", "/orgs/1%2Fcancel", "/orgs/1%3Fx%3D2", "/orgs/a%20b"]
