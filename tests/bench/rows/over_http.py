@@ -114,26 +114,31 @@ def many_jobs_a_request(lab: Lab, api: str) -> Iterator[Record]:
 def pick_up(lab: Lab, running: Services) -> Iterator[Record]:
     """By the clock of the database's machine, which is this one."""
     running.worker("worker", "--setting", "duration_s=0")
+    api = running.api()
     with (
-        httpx.Client(base_url=running.api(), timeout=30) as client,
+        httpx.Client(base_url=api, timeout=30) as client,
         psycopg.connect(running.database_url, autocommit=True) as connection,
     ):
-        taken: list[float] = []
-        for number in range(lab.scale.pick_ups + 5):
-            time.sleep(pause_s())
-            begin = time.time()
-            job = client.post("/jobs", json={
-                "org_id": "acme", "app_version_id": "v1", "test_path": f"tests/{number}-{random.random()}.spec.ts",
-            }).raise_for_status().json()  # fmt: skip
-            run = client.get(f"/runs/{job['run_id']}").json()
-            while run["finished_at"] is None:
-                run = client.get(f"/runs/{job['run_id']}", params={"wait": 10, "after_seq": run["seq"]}).json()
-            row = connection.execute(
-                "select extract(epoch from started_at)::float from qgjob.job where job_id = %s", (job["job_id"],)
-            ).fetchone()
-            assert row
-            taken.append(row[0] - begin)
-    quantities = in_ms(taken[5:])
-    yield record("over-http", "request → running, p50", "ms", [quantities["p50"]], bar="≤ 10 ms",
+        taken = alternate({
+            "qgjob": lambda: in_ms([request_to_running(client, connection) for _ in range(lab.scale.pick_ups)]),
+        }, lab.scale.rounds)["qgjob"]  # fmt: skip
+    yield record("over-http", "request → running, p50", "ms", taken["p50"], bar="≤ 10 ms",
                  met=lambda value, _: value <= 10)  # fmt: skip
-    yield record("over-http", "request → running, p99", "ms", [quantities["p99"]])
+    yield record("over-http", "request → running, p99", "ms", taken["p99"])
+
+
+def request_to_running(client: httpx.Client, connection: "psycopg.Connection[tuple[float]]") -> float:
+    """Seconds, for a job that nobody has submitted before, on a device that has its build and waits."""
+    time.sleep(pause_s())
+    begin = time.time()
+    job = client.post("/jobs", json={
+        "org_id": "acme", "app_version_id": "v1", "test_path": f"tests/{random.random()}.spec.ts",
+    }).raise_for_status().json()  # fmt: skip
+    run = client.get(f"/runs/{job['run_id']}").json()
+    while run["finished_at"] is None:
+        run = client.get(f"/runs/{job['run_id']}", params={"wait": 10, "after_seq": run["seq"]}).json()
+    row = connection.execute(
+        "select extract(epoch from started_at)::float from qgjob.job where job_id = %s", (job["job_id"],)
+    ).fetchone()
+    assert row
+    return row[0] - begin
