@@ -10,10 +10,7 @@ declare
   v_shared bigint[];
   v_run qgjob.run;
 begin
-  perform from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id) and qgjob.may_see(org_id);
-  if not found then
-    raise exception using errcode = 'QJ404', constraint = 'run_exists', message = format('There is no run %s.', p_run_id);
-  end if;
+  perform qgjob.require_run(p_run_id, p_org_id);
   -- Jobs before runs, as everywhere. Whoever joins one of these jobs must wait for its row, and is seen below.
   v_jobs := array(
     select job.job_id from qgjob.job join qgjob.run_job using (job_id)

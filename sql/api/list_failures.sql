@@ -9,27 +9,25 @@ create or replace function qgjob.list_failures(
   log_tail text
 ) language plpgsql stable set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
+declare
+  c_verdicts constant text[] := array['failed', 'infrastructure', 'cancelled', 'flaky'];
 begin
-  perform from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id);
-  if not found then
-    raise exception using errcode = 'QJ404', constraint = 'run_exists', message = format('There is no run %s.', p_run_id);
-  end if;
+  perform qgjob.require_run(p_run_id, p_org_id);
   return query
   select found.job_id, found.test_path, job_group.target, job_group.selector, job_group.app_version_id, found.verdict,
     found.failure_kind, coalesce(found.message, failed.message), found.attempts, failed.device, failed.test ->> 'title',
     case when failed.test ->> 'line' ~ '^[1-9][0-9]{0,8}$' then (failed.test ->> 'line')::integer end,
     failed.video_url, failed.video_offset_s, failed.log_tail
   from (
-    select job.job_id, job.group_id, job.test_path, job.failure_kind, job.message, job.attempts,
-      case when run_job.abandoned or job.status = 'cancelled' then 'cancelled'
+    select job.job_id, job.group_id, job.test_path, job.failure_kind, job.message, job.attempts, verdict
+    from qgjob.run_job join qgjob.job using (job_id)
+    cross join lateral (
+      select case when run_job.abandoned or job.status = 'cancelled' then 'cancelled'
         when job.failure_kind = 'infrastructure' then 'infrastructure'
         when job.status = 'failed' then 'failed' else 'flaky' end as verdict
-    from qgjob.run_job join qgjob.job using (job_id)
+    ) as told
     where run_job.run_id = p_run_id and (run_job.abandoned or job.flaky or job.status in ('failed', 'cancelled'))
-    order by array_position(array['failed', 'infrastructure', 'cancelled', 'flaky'],
-        case when run_job.abandoned or job.status = 'cancelled' then 'cancelled'
-          when job.failure_kind = 'infrastructure' then 'infrastructure'
-          when job.status = 'failed' then 'failed' else 'flaky' end), job.test_path, job.job_id
+    order by array_position(c_verdicts, verdict), job.test_path, job.job_id
     limit p_limit
   ) as found
   join qgjob.job_group using (group_id)
@@ -40,6 +38,5 @@ begin
     where attempts.job_id = found.job_id and attempts.status = 'failed'
     order by attempts.number desc limit 1
   ) as failed on true
-  order by array_position(array['failed', 'infrastructure', 'cancelled', 'flaky'], found.verdict), found.test_path,
-    found.job_id;
+  order by array_position(c_verdicts, found.verdict), found.test_path, found.job_id;
 end $$;

@@ -5,12 +5,8 @@ returns table (target text, selector jsonb, jobs integer) language plpgsql stabl
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
-  v_org_id text;
+  v_run qgjob.run := qgjob.require_run(p_run_id, p_org_id);
 begin
-  select org_id into v_org_id from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id);
-  if not found then
-    raise exception using errcode = 'QJ404', constraint = 'run_exists', message = format('There is no run %s.', p_run_id);
-  end if;
   return query
   -- By the run's jobs, not by the pending ones of everybody.
   with mine as materialized (
@@ -26,8 +22,8 @@ begin
     group by job_group.target, job_group.selector
   ) as waiting
   where not exists (
-    select from qgjob.device join qgjob.worker using (worker_id)
-    where device.target = waiting.target and device.labels @> waiting.selector and device.quarantined_at is null
-      and qgjob.serves(device.org_ids, v_org_id) and qgjob.worker_status(worker) = 'live')
+    select from qgjob.live_devices() as device
+    where device.target = waiting.target and device.labels @> waiting.selector
+      and qgjob.serves(device.org_ids, v_run.org_id))
   order by waiting.target, waiting.selector;
 end $$;

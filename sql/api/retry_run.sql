@@ -6,14 +6,11 @@ create or replace function qgjob.retry_run(
   p_client_timeout_s integer default null
 ) returns qgjob.submitted language plpgsql volatile as $$
 declare
-  v_run qgjob.run;
+  v_run qgjob.run := qgjob.require_run(p_run_id, p_org_id);
   v_jobs bigint[];
   v_again qgjob.submitted;
 begin
-  select * into v_run from qgjob.run where run_id = p_run_id and (p_org_id is null or org_id = p_org_id);
-  if v_run.run_id is null then
-    raise exception using errcode = 'QJ404', constraint = 'run_exists', message = format('There is no run %s.', p_run_id);
-  elsif p_only not in ('failed', 'all') then
+  if p_only not in ('failed', 'all') then
     raise exception using errcode = 'QJ422', constraint = 'only_is_known', column = 'only',
       message = 'Retry only the failed jobs (failed) or all of them (all).';
   end if;

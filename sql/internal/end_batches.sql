@@ -106,17 +106,19 @@ begin
     select group_id, count(*)::integer as batches from qgjob.batch where batch_id = any (v_batches) group by group_id
   ) as ended
   where job_group.group_id = ended.group_id;
-  perform qgjob.raise_heads(v_jobs);
-  perform qgjob.announce(v_jobs);
-  perform qgjob.emit('job.' || case when status = 'pending' then 'retried' else status end,
-    jsonb_build_object('org_id', org_id, 'job_id', job_id,
-      'failure_kind', case when status <> 'cancelled' then v_kind end))
-  from qgjob.job where job_id = any (v_lost || v_final) group by job_id;
-  if p_reason = 'refused' then
-    perform qgjob.lower_head(group_id) from (
-      select distinct group_id from qgjob.batch where batch_id = any (v_batches)) as emptied;
+  if v_jobs <> '{}' then
+    perform qgjob.raise_heads(v_jobs);
+    perform qgjob.announce(v_jobs);
+    perform qgjob.emit('job.' || case when status = 'pending' then 'retried' else status end,
+      jsonb_build_object('org_id', org_id, 'job_id', job_id,
+        'failure_kind', case when status <> 'cancelled' then v_kind end))
+    from qgjob.job where job_id = any (v_lost || v_final) group by job_id;
+    if p_reason = 'refused' then
+      perform qgjob.lower_head(group_id) from (
+        select distinct group_id from qgjob.batch where batch_id = any (v_batches)) as emptied;
+    end if;
+    perform qgjob.wake_devices(array(
+      select distinct target from qgjob.job_group join qgjob.job using (group_id)
+      where job_id = any (v_jobs) and status = 'pending'));
   end if;
-  perform qgjob.wake_devices(array(
-    select distinct target from qgjob.job_group join qgjob.job using (group_id)
-    where job_id = any (v_jobs) and status = 'pending'));
 end $$;

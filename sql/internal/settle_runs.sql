@@ -5,6 +5,9 @@ declare
   v_now timestamptz := qgjob.now();
   v_run record;
 begin
+  if p_job_ids = '{}' then
+    return;
+  end if;
   perform from qgjob.run
   where run_id in (select run_id from qgjob.run_job where job_id = any (p_job_ids) and not abandoned)
   order by run_id for no key update;

@@ -3,9 +3,7 @@
 create or replace function qgjob.unserved_lanes() returns table (target text, selector jsonb, head_at timestamptz)
 language sql stable as $$
   with kind as materialized (  -- of devices that are there: a lab has thousands of them and few kinds
-    select distinct device.target, device.labels, device.org_ids
-    from qgjob.device join qgjob.worker using (worker_id)
-    where quarantined_at is null and qgjob.worker_status(worker) = 'live'
+    select distinct target, labels, org_ids from qgjob.live_devices()
   ), lane as materialized (  -- before their groups are read, which may be many
     select * from qgjob.lane
     where active and not exists (

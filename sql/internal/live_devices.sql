@@ -1,0 +1,6 @@
+-- The devices that live workers drive and that are not in quarantine: those that work can wait for.
+create or replace function qgjob.live_devices() returns setof qgjob.device language sql stable as $$
+  select device.*
+  from qgjob.device join qgjob.worker using (worker_id)
+  where quarantined_at is null and qgjob.worker_status(worker) = 'live'
+$$;
