@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -63,21 +64,34 @@ LONGER_S = {
     "run_schedule": 60.0,
     "cancel_run": 60.0,
     "sample_pending": 120.0,
+    "forget_runs": 60.0,
 }
+# How often somebody looks for results that are older than their organisation keeps them.
+FORGET_EVERY_S = 60.0
 
 
 class CancelledRuns(Struct):
     cancel_lost_clients: int
 
 
+class ForgottenRuns(Struct):
+    forget_runs: int
+
+
 async def housekeep(db: sql.Database) -> None:
-    """Whoever is up does it; the function itself lets only one at a time."""
+    """Whoever is up does it; the functions themselves let only one at a time."""
+    forget_at = 0.0
     while True:
         more = False
         try:
             more = await housekeeping.housekeep(db)
             # Not in housekeep: workers do that, too, and cannot tell a client that is lost from an API that is.
             more |= (await sql.one(db, CancelledRuns, "cancel_lost_clients")).cancel_lost_clients > 0
+            if time.monotonic() >= forget_at:
+                if (await sql.one(db, ForgottenRuns, "forget_runs")).forget_runs:
+                    more = True
+                else:
+                    forget_at = time.monotonic() + FORGET_EVERY_S
         except (psycopg.Error, PoolTimeout) as error:
             troubles.warning("housekeeping: %s", str(error).strip())
         await asyncio.sleep(0 if more else 1)

@@ -78,7 +78,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "WebhookChanges": {"enabled": False},
     "Rotation": {"overlap_h": 24},
     "OrgCreation": {"org_id": "qualgent", "max_pending_jobs": 50000, "group_by": ["repo"]},
-    "OrgChanges": {"max_pending_jobs": 50000, "max_devices": None},
+    "OrgChanges": {"max_pending_jobs": 50000, "max_devices": None, "keep_days": 90},
     "ScheduleAddition": {
         "org_id": "qualgent",
         "name": "nightly",

@@ -11,17 +11,19 @@ from api.parameters import Db
 from qgjob.models import Org, OrgDetails, Slug
 
 Quota = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Days = Annotated[int, Meta(ge=1, le=36_500)]
 Weight = Annotated[float, Meta(ge=0.001, le=1000)]
 GroupBy = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=4)]
 
 
 class OrgChanges(Struct, forbid_unknown_fields=True, kw_only=True):
-    """PATCH /orgs/{org_id}. What is left out stays as it is; null takes a limit away."""
+    """PATCH /orgs/{org_id}. What is left out stays as it is; null takes a limit away. `keep_days`: of results."""
 
     weight: Weight | UnsetType = UNSET
     max_devices: Quota | UnsetType | None = UNSET
     max_pending_jobs: Quota | UnsetType | None = UNSET
     requests_per_minute: Quota | UnsetType | None = UNSET
+    keep_days: Days | UnsetType | None = UNSET
     group_by: GroupBy | UnsetType = UNSET
 
 

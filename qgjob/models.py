@@ -479,13 +479,14 @@ class Health(Struct):
 
 class Org(Struct):
     """An organisation and its settings; null: no limit. `devices` serve it now. `group_by`: labels of runs that keep
-    their jobs in groups of their own."""
+    their jobs in groups of their own. `keep_days`: how long results are kept after a run has ended."""
 
     org_id: str
     weight: float
     max_devices: int | None
     max_pending_jobs: int | None
     requests_per_minute: int | None
+    keep_days: int | None
     group_by: list[str]
     devices: int
     created_at: datetime

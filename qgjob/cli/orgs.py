@@ -15,6 +15,7 @@ SET_EPILOG = options.examples(
     "qgjob orgs set qualgent --max-pending-jobs=50000 --requests-per-minute=600",
     "qgjob orgs set qualgent --max-devices=none --weight=2",
     "qgjob orgs set qualgent --group-by=repo --group-by=tag",
+    "qgjob orgs set qualgent --keep-days=90",
 )
 
 OrgName = Annotated[str, typer.Argument(metavar="ORG", help="The organisation.", callback=naming.given)]
@@ -43,11 +44,12 @@ def list_orgs(*, as_json: options.Json = False, server_url: options.ServerUrl = 
             limit(org.max_devices),
             limit(org.max_pending_jobs),
             limit(org.requests_per_minute),
+            limit(org.keep_days),
             ",".join(org.group_by),
         )
         for org in found
     ]
-    headings = "ORG WEIGHT DEVICES MAX_DEVICES MAX_PENDING_JOBS REQUESTS_PER_MINUTE GROUP_BY"
+    headings = "ORG WEIGHT DEVICES MAX_DEVICES MAX_PENDING_JOBS REQUESTS_PER_MINUTE KEEP_DAYS GROUP_BY"
     output.rows(headings, rows, empty="no organisation")
     return Exit.OK
 
@@ -74,6 +76,12 @@ def set_org(
     requests_per_minute: Annotated[
         str | None, typer.Option("--requests-per-minute", metavar="N|none", help="For each API process.")
     ] = None,
+    keep_days: Annotated[
+        str | None,
+        typer.Option(
+            "--keep-days", metavar="N|none", help="Runs and their results are deleted so long after they end."
+        ),
+    ] = None,
     group_by: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,6 +97,7 @@ def set_org(
         ("max_devices", max_devices),
         ("max_pending_jobs", max_pending_jobs),
         ("requests_per_minute", requests_per_minute),
+        ("keep_days", keep_days),
     ):
         if value is not None:
             changes[name] = number(value, f"--{name.replace('_', '-')}")
@@ -118,6 +127,7 @@ def tell(org: OrgDetails, *, as_json: bool) -> int:
                 ("devices", f"{org.devices} of {limit(org.max_devices)}"),
                 ("pending jobs", f"{org.pending} of {limit(org.max_pending_jobs)}"),
                 ("requests per minute", limit(org.requests_per_minute)),
+                ("results", "kept for ever" if org.keep_days is None else f"kept for {org.keep_days} days"),
                 ("group by", ", ".join(org.group_by)),
             ]
         )

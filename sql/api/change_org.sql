@@ -3,6 +3,7 @@
 --   max_devices           devices that may serve it at the same time
 --   max_pending_jobs      submissions beyond it are refused
 --   requests_per_minute   of the API, for each API process
+--   keep_days             how long results are kept after a run has ended; see forget_runs
 --   group_by              labels of runs; jobs of runs that differ in one of them never share a group. Jobs that wait
 --                         already stay in the groups that they are in
 -- Who is bound to one organisation changes its group_by only.
@@ -23,7 +24,7 @@ begin
     return query select * from qgjob.get_org(p_org_id);  -- which refuses
   end if;
   if not qgjob.may_see(null)
-      and p_changes ?| array['weight', 'max_devices', 'max_pending_jobs', 'requests_per_minute'] then
+      and p_changes ?| array['weight', 'max_devices', 'max_pending_jobs', 'requests_per_minute', 'keep_days'] then
     raise exception using errcode = 'QJ403', constraint = 'limits_are_set_by_the_operator',
       message = 'A token of one organisation does not change its limits.',
       hint = 'That takes an admin of all organisations; group_by can be changed.';
@@ -33,7 +34,7 @@ begin
   perform qgjob.check_org(v_org, p_changes);
   update qgjob.org set weight = v_org.weight, max_devices = v_org.max_devices,
     max_pending_jobs = v_org.max_pending_jobs, requests_per_minute = v_org.requests_per_minute,
-    group_by = v_org.group_by
+    keep_days = v_org.keep_days, group_by = v_org.group_by
   where org_id = p_org_id;
   if v_org.weight <> v_was then
     -- What has been charged counts by the new weight, too: as far before or behind the others, in device-seconds, as it is.

@@ -4,11 +4,11 @@ declare
   v_field text;
 begin
   select min(name) into v_field from jsonb_object_keys(p_changes) as name
-  where name not in ('weight', 'max_devices', 'max_pending_jobs', 'requests_per_minute', 'group_by');
+  where name not in ('weight', 'max_devices', 'max_pending_jobs', 'requests_per_minute', 'keep_days', 'group_by');
   if v_field is not null then
     raise exception using errcode = 'QJ422', constraint = 'org_setting_is_known', column = v_field,
       message = format('An organisation has no setting %s.', to_json(v_field)),
-      hint = 'There are weight, max_devices, max_pending_jobs, requests_per_minute and group_by.';
+      hint = 'There are weight, max_devices, max_pending_jobs, requests_per_minute, keep_days and group_by.';
   end if;
   if p_org.weight is null or p_org.weight not between 0.001 and 1000 then
     raise exception using errcode = 'QJ422', constraint = 'weight_in_range', column = 'weight',
@@ -19,6 +19,10 @@ begin
   if v_field is not null then
     raise exception using errcode = 'QJ422', constraint = 'quota_is_positive', column = v_field,
       message = format('%s is at least 1, or null for no limit.', v_field);
+  end if;
+  if p_org.keep_days not between 1 and 36500 then
+    raise exception using errcode = 'QJ422', constraint = 'keep_days_in_range', column = 'keep_days',
+      message = 'Results are kept for 1 to 36500 days, or for ever, which is null.';
   end if;
   if p_org.group_by is null or cardinality(p_org.group_by) > 4 or exists (
     select from unnest(p_org.group_by) as name where name is null or length(name) not between 1 and 64

@@ -7,7 +7,15 @@ create or replace function qgjob.submit_again(
 set search_path = pg_catalog, pg_temp as $$
 declare
   v_submitted qgjob.submitted;
+  v_there integer;
 begin
+  -- Nobody forgets them from here on.
+  perform from qgjob.job where job_id = any (p_job_ids) order by job_id for key share;
+  get diagnostics v_there = row_count;
+  if v_there < cardinality(p_job_ids) then
+    raise exception using errcode = 'QJ404', constraint = 'job_exists',
+      message = 'These jobs have just been deleted: their organisation does not keep results for longer.';
+  end if;
   select * into v_submitted from qgjob.accept_runs(
     array[(1, null, p_org_id, p_app_version_id, p_labels, null, p_idempotency_key,
       qgjob.submission_hash(p_idempotency_key, p_app_version_id, p_what, '{}', p_labels), null)::qgjob.run_request],
