@@ -43,6 +43,7 @@ from api.metrics import Metrics
 from api.observing import Observed
 from api.oidc import Issuer
 from api.problems import HANDLERS
+from api.queries import Queries
 from api.sending import Sender, WebhookSettings
 from api.submitting import Submitting
 from api.upload_limit import UploadLimit
@@ -103,10 +104,13 @@ def tell_of_death(task: asyncio.Task[None]) -> None:
         log.critical("a task of this process has died: start it again", exc_info=error)
 
 
-def guard(hosts: Sequence[str] | None, requests: RequestLimits) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
-    """What keeps a page in somebody's browser from using an API that asks nobody who they are."""
+def guard(
+    hosts: Sequence[str] | None, requests: RequestLimits, queries: Queries
+) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
+    """What is refused of every route: most of it keeps a page in somebody's browser from using an API that asks nobody
+    who they are."""
 
-    async def refuse_browsers(request: Request[Any, Any, Any]) -> None:  # async, or it would run in a thread
+    async def refuse(request: Request[Any, Any, Any]) -> None:  # async, or it would run in a thread
         if hosts and request.url.hostname not in hosts:
             raise HTTPException(status_code=400, detail=f"This is not {request.url.hostname}.")
         requests.admit(request.scope["user"].org_id or request.query_params.get("org_id"))
@@ -114,8 +118,9 @@ def guard(hosts: Sequence[str] | None, requests: RequestLimits) -> Callable[[Req
         wanted = "application/octet-stream" if request.method == "PUT" and "/artifacts/" in request.url.path else JSON
         if request.headers.get("content-length", "0") != "0" and request.content_type[0] != wanted:
             raise HTTPException(status_code=415, detail=f"Send the body as {wanted}.")
+        queries.check(request)
 
-    return refuse_browsers
+    return refuse
 
 
 class Settings(Struct, kw_only=True):
@@ -141,6 +146,7 @@ def create_app(settings: Settings, announcements: Announcements, store: Store, t
     access = Access(db, asks=settings.asks)
     watched_runs, watched_jobs = Watches(db, announcements, RUNS), Watches(db, announcements, JOBS)
     requests = RequestLimits()
+    queries = Queries()
     submitting = Submitting(requests)
     seen = Metrics(db)
     sender = Sender(settings.webhooks.allowed)
@@ -201,7 +207,7 @@ def create_app(settings: Settings, announcements: Announcements, store: Store, t
         },
         exception_handlers=HANDLERS,
         guards=[access.admit],
-        before_request=guard(settings.hosts, requests),
+        before_request=guard(settings.hosts, requests, queries),
         lifespan=[lifespan],
         request_max_body_size=limits.SMALL_BODY,
         openapi_config=OpenAPIConfig(
@@ -210,4 +216,5 @@ def create_app(settings: Settings, announcements: Announcements, store: Store, t
         logging_config=None,
     )
     document.complete(app)
+    queries.learn(app.openapi_schema)
     return Observed(app, seen, traces)

@@ -1,10 +1,12 @@
 """A build is a name for content that never changes; files get into the store once, whole, and only as announced."""
 
 import hashlib
+import io
 import json
 import os
 import socket
 import threading
+import zipfile
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
@@ -21,7 +23,17 @@ from stand_in import Answer, StandIn
 
 from qgjob.children import wait_until
 
-APK = b"PK\x03\x04" + b"an app " * 1000
+
+def zipped(*names: str, content: bytes = b"an app " * 1000) -> bytes:
+    """The same bytes each time."""
+    with io.BytesIO() as whole:
+        with zipfile.ZipFile(whole, "w") as archive:
+            for name in names:
+                archive.writestr(zipfile.ZipInfo(name), content)
+        return whole.getvalue()
+
+
+APK = zipped("AndroidManifest.xml")
 SHA = hashlib.sha256(APK).hexdigest()
 OTHER = hashlib.sha256(b"other").hexdigest()
 KEY = f"builds/acme/{SHA}.apk"
@@ -174,7 +186,7 @@ def test_a_file_is_uploaded_once_for_an_organisation(services: Services, apk: Pa
 def test_other_content_is_refused_before_it_is_sent(services: Services, apk: Path, tmp_path: Path) -> None:
     services.api()
     added(services, f"--android={apk}")
-    apk.write_bytes(b"another")
+    apk.write_bytes(zipped("AndroidManifest.xml", content=b"another"))
     result = added(services, f"--android={apk}")
     assert result.returncode == 4
     assert "has another file for android already" in result.stderr
@@ -200,7 +212,7 @@ def test_what_arrives_is_what_was_announced_or_nothing(services: Services, engin
 
 def test_what_is_too_large_is_refused_before_it_is_sent(services: Services, apk: Path, tmp_path: Path) -> None:
     address = urlsplit(services.api(QGJOB_BUILD_MAX_MB="1"))
-    apk.write_bytes(bytes(1_000_001))
+    apk.write_bytes(zipped("AndroidManifest.xml", content=bytes(1_000_001)))
     result = added(services, f"--android={apk}")
     assert result.returncode == 4
     assert "at most 1 MB here" in result.stderr
@@ -253,14 +265,16 @@ def test_a_url_that_only_others_can_read_needs_a_hash_and_is_never_asked_by_the_
 
 def test_the_hash_of_a_url_is_of_what_is_there(services: Services, engine: Engine) -> None:
     services.api()
+    there = "PK\x03\x04 and more"
     with StandIn() as ci:
         ci.on("GET", "/signed/app.apk", Answer(302, "", {"location": "/app.apk"}))
-        ci.on("GET", "/app.apk", Answer(body=APK.decode()))
+        ci.on("GET", "/app.apk", Answer(body=there))
         done = added(services, f"--android={ci.url}/signed/app.apk?key=s3cret")
         assert done.returncode == 0, done.stderr
         assert f"reading {ci.url}/signed/app.apk for its SHA-256" in done.stderr
         assert "s3cret" not in done.stderr + done.stdout
-        assert engine.row("select url, sha256 from qgjob.artifact") == (f"{ci.url}/signed/app.apk?key=s3cret", SHA)
+        sha256 = hashlib.sha256(there.encode()).hexdigest()
+        assert engine.row("select url, sha256 from qgjob.artifact") == (f"{ci.url}/signed/app.apk?key=s3cret", sha256)
         lost = added(services, f"--ios={ci.url}/nowhere.ipa")
         assert (lost.returncode, "cannot be read: HTTP 404" in lost.stderr) == (2, True), lost.stderr
     gone = added(services, f"--ios={ci.url}/app.ipa")
@@ -282,6 +296,57 @@ def test_a_mistake_is_told_before_anything_is_sent(services: Services, argv: tup
     services.url = "http://127.0.0.1:9"
     result = added(services, *argv)
     assert (result.returncode, said in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("app.apk", b"version https://git-lfs.github.com/spec/v1\noid sha256:9f86", "it is no zip archive"),
+        ("app.apk", APK[:-30], "it is no zip archive"),
+        ("app.apk", zipped("base/manifest/AndroidManifest.xml"), "there is no AndroidManifest.xml in it"),
+        ("app.AAB", APK, "there is no base/manifest/AndroidManifest.xml in it"),
+        ("app.ipa", zipped("Shop.app/Info.plist"), "there is no Payload/*.app/ in it"),
+        ("app.zip", zipped("Info.plist"), "there is no *.app/ in it"),
+    ],
+)
+def test_what_cannot_be_an_app_is_refused_before_it_holds_the_version(
+    services: Services, tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    services.url = "http://127.0.0.1:9"
+    platform = "android" if name.lower().endswith(("apk", "aab")) else "ios"
+    result = added(services, f"--{platform}={tmp_path / name}")
+    assert result.returncode == 2
+    assert f"{name} is no app: {said}" in result.stderr
+    assert "hint: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "inside"),
+    [
+        ("android", "app.aab", "base/manifest/AndroidManifest.xml"),
+        ("ios", "app.ipa", "Payload/Shop.app/Info.plist"),
+        ("ios", "app.zip", "Shop.app/"),
+    ],
+)
+def test_apps_of_every_kind_are_welcome(
+    services: Services, tmp_path: Path, platform: str, name: str, inside: str
+) -> None:
+    services.api()
+    (tmp_path / name).write_bytes(zipped("META-INF/", inside))
+    done = added(services, f"--{platform}={tmp_path / name}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_page_that_asks_to_log_in_is_no_app(services: Services, engine: Engine) -> None:
+    services.api()
+    with StandIn() as ci:
+        ci.on("GET", "/app.apk", Answer(body="<!DOCTYPE html>"))
+        ci.on("GET", "/latest", Answer(body="whatever it is"))
+        result = added(services, f"--android={ci.url}/app.apk")
+        assert (result.returncode, "is no app: it is no zip archive" in result.stderr) == (2, True), result.stderr
+        assert engine.value("select count(*) from qgjob.artifact") == 0
+        assert added(services, f"--android={ci.url}/latest").returncode == 0
 
 
 def test_the_api_says_what_is_wrong_with_its_settings(services: Services, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_4_when_the_server_refuses_and_an_id_that_is_no_number_is_an_unknown_job
     [
         (("status", "--job-id=2/attempts"), "qgjob list"),
         (("cancel", "--run-id=.."), "qgjob runs"),
+        (("ci", "--test=a.js", "--only-failed-of=latest"), "qgjob runs"),
         (("token", "revoke", "ci"), "qgjob token list"),
         (("trust", "remove", "acme"), "qgjob trust list"),
     ],
@@ -184,7 +185,8 @@ IDS = sorted(ids(typer.main.get_command(app)))
 
 def test_every_kind_of_id_is_among_them() -> None:
     assert {line[0] for line in IDS} >= {
-        "--job-id", "--run-id", "--delivery-id", "ORG", "NAME|ID", "TOKEN_ID", "TRUST_ID", "WEBHOOK_ID",
+        "--job-id", "--run-id", "--only-failed-of", "--delivery-id", "ORG", "NAME|ID", "TOKEN_ID", "TRUST_ID",
+        "WEBHOOK_ID",
     }  # fmt: skip
 
 
@@ -195,7 +197,7 @@ def test_2_for_an_empty_id_which_is_named_and_nothing_is_sent(line: tuple[str, .
         result = qgjob(*arguments, server=server, QGJOB_ORG_ID="qualgent")
     assert (result.exit, result.stdout, server.requests) == (2, "", [])
     complaint, hint = result.stderr.splitlines()
-    assert complaint.startswith(f"error: Invalid value for '{called}': ")
+    assert complaint.startswith(f"error: Invalid value for '{called}'")
     assert hint.startswith("hint: qgjob ")
 
 

@@ -263,12 +263,13 @@ def test_a_run_that_may_go_on_without_its_client_is_not_held(workspace: Workspac
 
 
 def test_a_detached_step_says_nothing_about_the_tests(workspace: Workspace, engine: Engine) -> None:
-    step = workspace.step("tests/coupon-fail.spec.js", detach="true")
+    step = workspace.step("tests/coupon-fail.spec.js", detach="true", step_id=300 * "n")
     assert (step.outcome, step.outputs["conclusion"], step.outputs["total"]) == ("success", "submitted", "1")
     run_id = int(step.outputs["run-id"])
     assert wait_until(lambda: engine.run(run_id).status == "failed", 30)
     labels = engine.run(run_id).labels
     assert (labels["github.repository"], labels["github.sha"]) == ("acme/app", "0a1b2c3")
+    assert labels["github.step"] == 255 * "n", "as much of it as a label holds"
 
 
 def test_running_failed_jobs_again_runs_only_what_did_not_pass(workspace: Workspace, engine: Engine) -> None:

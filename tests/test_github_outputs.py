@@ -125,6 +125,20 @@ def test_waiting_for_an_earlier_run_takes_from_the_time_that_there_is(tmp_path: 
     assert outputs(file)["run-id"] == "13"
 
 
+@pytest.mark.parametrize(("earlier", "conclusion"), [("latest", "refused"), ("", "passed")])
+def test_an_earlier_run_that_is_no_number_is_an_end_and_an_empty_variable_is_none(
+    tmp_path: Path, earlier: str, conclusion: str
+) -> None:
+    file = tmp_path / "outputs"
+    with StandIn() as server:
+        server.on("POST", "/runs", submitted(34))
+        server.on("GET", "/runs/12", run(completed=1))
+        result = qgjob(*CI, server=server, GITHUB_OUTPUT=str(file), GITHUB_ACTIONS="true", QGJOB_ONLY_FAILED_OF=earlier)
+        assert len(server.asked("POST", "/runs")) == (earlier == "")
+    assert result.exit == (4 if earlier else 0), result.stderr
+    assert outputs(file)["conclusion"] == conclusion
+
+
 def test_outside_of_github_nothing_is_written_and_no_runner_is_commanded(tmp_path: Path) -> None:
     with StandIn() as server:
         server.on("POST", "/runs", submitted(34))

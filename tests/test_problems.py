@@ -108,6 +108,31 @@ def test_bad_filters_are_refused_by_name(services: Services) -> None:
     assert send(f"{url}/jobs/1", method="DELETE")["status"] == 405
 
 
+def test_parameters_that_a_route_does_not_have_are_refused_with_those_that_it_has(services: Services) -> None:
+    url = services.api()
+    cases: list[tuple[str, str, str, str, str]] = [
+        ("GET", "/jobs?statsu=failed", "GET /jobs", "statsu", "Did you mean status? It has app_version_id, cursor,"),
+        ("GET", "/jobs?org_id=acme&toaster=1", "GET /jobs", "toaster", "It has app_version_id, cursor,"),
+        ("GET", "/jobs?Limit=1", "GET /jobs", "Limit", "Did you mean limit? "),
+        ("GET", "/jobs/1/log?atempt=1", "GET /jobs/{job_id}/log", "atempt", "Did you mean attempt? It has attempt."),
+        ("GET", "/runs/1?after=1", "GET /runs/{run_id}", "after", "Did you mean after_seq? "),
+        ("GET", "/orgs?org_id=acme", "GET /orgs", "org_id", "It has none."),
+        ("POST", "/jobs?org_id=acme", "POST /jobs", "org_id", "It has none."),
+        ("POST", "/runs/1/retry?onyl=all", "POST /runs/{run_id}/retry", "onyl", "Did you mean only? "),
+        ("GET", "/jobs?=1", "GET /jobs", "", "It has app_version_id, "),
+    ]
+    for method, path, route, name, hint in cases:
+        problem = send(url + path, method=method)
+        assert (problem["status"], problem["type"]) == (422, "urn:qgjob:parameter_is_known"), (path, problem)
+        assert problem["title"] == f"{route} has no parameter {name!r}."
+        assert problem["field"] == name
+        assert problem["hint"].startswith(hint), (path, problem)
+    # Those of probes, scrapers and browsers are theirs.
+    for path in ("/health?cache=1", "/metrics?job=qgjob", "/schema?x=1", "/schema/openapi.json?version=2"):
+        with urlopen(url + path, timeout=30) as answer:
+            assert answer.status == 200
+
+
 def test_sqlstates_have_a_status_and_an_exit_code() -> None:
     assert {state: status_of(state) for state in ("QJ404", "QJ409", "QJ422", "23514", "22P02", "40P01", "XX000")} == {
         "QJ404": 404, "QJ409": 409, "QJ422": 422, "23514": 422, "22P02": 422, "40P01": 503, "XX000": 500,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -203,7 +204,8 @@ except PrepareError as error:
 
 def test_builds_come_through_the_api(services: Services, network: FaultyNetwork, tmp_path: Path) -> None:
     apk = tmp_path / "app.apk"
-    apk.write_bytes(b"PK\x03\x04 and more")
+    with zipfile.ZipFile(apk, "w") as archive:
+        archive.writestr("AndroidManifest.xml", "shop 1.0")
     sha = hashlib.sha256(apk.read_bytes()).hexdigest()
     added = services.qgjob("builds", "add", "--org-id=acme", "--app-version-id=v1", f"--android={apk}")
     assert added.returncode == 0, added.stderr

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from qgjob.cli import options, output, settings, words
+from qgjob.cli import apps, options, output, settings, words
 from qgjob.client import Client
 from qgjob.errors import Exit, Refused, Usage
 from qgjob.models import SUFFIXES, ArtifactAdded, Build, Platform
@@ -143,14 +143,14 @@ def check(platform: Platform, source: str, sha256: str | None) -> None:
     file = Path(source)
     if file.is_dir():
         raise Usage(f"{file} is a folder", hint="a simulator's .app is sent as a .zip of that folder")
-    if file.suffix.removeprefix(".").lower() not in SUFFIXES[platform]:
+    if apps.suffix_of(file.name) not in SUFFIXES[platform]:
         raise Usage(f"--{platform}: {file} does not end in .{' or .'.join(SUFFIXES[platform])}")
     try:
-        size = file.stat().st_size
+        if file.stat().st_size == 0:
+            raise Usage(f"{file} is empty")
+        apps.check(file)
     except OSError as error:
         raise Usage(f"cannot read {file}: {error.strerror}") from error
-    if size == 0:
-        raise Usage(f"{file} is empty")
 
 
 def by_url(
@@ -164,7 +164,7 @@ def by_file(
     client: Client, org: str, version: str, platform: Platform, source: str, sha256: str | None, app_id: str | None
 ) -> ArtifactAdded:
     """First by its hash: what the organisation has sent before is not sent again."""
-    suffix = Path(source).suffix.removeprefix(".").lower()
+    suffix = apps.suffix_of(source)
     try:
         with Path(source).open("rb") as file:
             content, size = digest(file)
@@ -205,7 +205,9 @@ def digest_at(platform: Platform, url: str) -> str:
         with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=STREAM_S) as response:
             if not response.is_success:
                 raise Usage(f"--{platform}={shown} cannot be read: HTTP {response.status_code}", hint=HASH_HINT)
-            for piece in response.iter_raw(PIECE):
+            for number, piece in enumerate(response.iter_raw(PIECE)):
+                if number == 0:
+                    apps.check_beginning(f"--{platform}={shown}", parts.path, piece)
                 hashed.update(piece)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         why = str(error) or type(error).__name__

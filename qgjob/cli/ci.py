@@ -17,6 +17,7 @@ from qgjob.cli import following, github, options, output, settings, submit, verd
 from qgjob.cli import selection as select
 from qgjob.cli.attending import Attendant
 from qgjob.cli.following import Manner
+from qgjob.cli.naming import number_of
 from qgjob.cli.options import OnInterrupt
 from qgjob.cli.reporting import Report
 from qgjob.cli.selection import ManifestDefaults, ManifestTest
@@ -128,8 +129,9 @@ def ci(
         typer.Option(
             "--only-failed-of",
             envvar="QGJOB_ONLY_FAILED_OF",
-            metavar="RUN",
+            metavar="RUN_ID",
             help="Run only what did not pass in this run.",
+            callback=number_of("run", "qgjob runs"),
         ),
     ] = None,
     step: Annotated[

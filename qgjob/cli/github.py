@@ -17,6 +17,8 @@ import msgspec
 from qgjob.cli import output
 from qgjob.models import RunSubmission
 
+LONGEST_LABEL = 255  # what the server takes; names of workflows and of steps can be longer
+
 
 def key(submission: RunSubmission, *, step: str, attempt: int) -> str | None:
     """The same for the same step of the same attempt, so that nothing is created twice; None outside of GitHub."""
@@ -49,7 +51,7 @@ def labels(step: str) -> dict[str, str]:
         "github.job": os.environ.get("GITHUB_JOB", ""),
         "github.step": step.strip() or os.environ.get("GITHUB_ACTION", ""),
     }
-    return {name: value for name, value in named.items() if value}
+    return {name: value[:LONGEST_LABEL] for name, value in named.items() if value}
 
 
 def head_sha() -> str | None:

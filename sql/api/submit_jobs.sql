@@ -5,7 +5,11 @@ create or replace function qgjob.submit_jobs(p_submissions jsonb)
 returns table (job_id bigint, run_id bigint, status text, deduplicated boolean) language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
-  v_runs qgjob.submitted[] := array(select run from qgjob.accept_runs(
+  v_runs qgjob.submitted[];
+begin
+  perform qgjob.check_labels(labels, 'run')
+  from jsonb_to_recordset(p_submissions) as submission (labels jsonb) where labels <> '{}';
+  v_runs := array(select run from qgjob.accept_runs(
     array(
       select (ordinality, null, org_id, app_version_id, coalesce(labels, '{}'), null, idempotency_key,
         qgjob.submission_hash(idempotency_key, app_version_id, jsonb_build_array(job), '{}', coalesce(labels, '{}')),
@@ -17,7 +21,6 @@ declare
     qgjob.read_jobs(
       (select jsonb_agg(value -> 'job' order by ordinality) from jsonb_array_elements(p_submissions) with ordinality), '{}'),
     true) as run);
-begin
   return query
   select job.job_id, run.run_id, job.status, run.deduplicated > 0
   from unnest(v_runs) with ordinality as run (run_id, total, deduplicated, replayed, job_ids, place)

@@ -10,6 +10,7 @@ set search_path = pg_catalog, pg_temp as $$
 declare
   v_run qgjob.submitted;
 begin
+  perform qgjob.check_labels(p_labels, 'run');
   select * into v_run from qgjob.accept_runs(
     array[(1, null, p_org_id, p_app_version_id, p_labels, null, p_idempotency_key,
       qgjob.submission_hash(p_idempotency_key, p_app_version_id, p_jobs, p_defaults, p_labels),

@@ -1,7 +1,8 @@
 -- Accept runs, in one transaction: those of p_runs, whose jobs are p_requests, all of them of the only run or (p_each)
 -- one for each run in its order. A job that is already waited for (same group, same test_path, neither finished nor
 -- being cancelled) is joined instead of created; an idempotency key that was used before is answered as it was the first
--- time. Answers in the order of p_runs. If one of them is refused, none is accepted.
+-- time. Answers in the order of p_runs. If one of them is refused, none is accepted. Whoever takes labels from outside
+-- checks them; those of a run that is run again may be older than their limits.
 --
 -- Order of locks: builds and groups that are new, runs with a key by key, jobs by (group, test_path), those that are
 -- joined by id, lanes, groups (to raise their heads), the organisations' counts. Submissions of the same jobs therefore
@@ -25,7 +26,7 @@ declare
   v_answers qgjob.submitted[];
 begin
   perform qgjob.require_name('org_id', org_id), qgjob.require_org(org_id),
-    qgjob.require_name('app_version_id', app_version_id), qgjob.check_labels(labels, 'run')
+    qgjob.require_name('app_version_id', app_version_id)
   from unnest(p_runs);
   perform from unnest(p_runs) where length(idempotency_key) not between 1 and 255;
   if found then

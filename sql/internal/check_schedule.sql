@@ -8,7 +8,8 @@ begin
     perform qgjob.require_name('app_version_id', p_schedule.app_version_id);
   end if;
   perform qgjob.read_jobs(p_schedule.jobs, p_schedule.defaults);
-  perform qgjob.check_labels(p_schedule.labels, 'schedule');
+  -- With the one that submit_schedule adds.
+  perform qgjob.check_labels(p_schedule.labels || jsonb_build_object('schedule', p_schedule.name), 'schedule''s run');
   if num_nonnulls(p_schedule.cron, p_schedule.at) <> 1 then
     raise exception using errcode = 'QJ422', constraint = 'schedule_has_one_time', column = 'cron',
       message = 'A schedule has either a cron expression or a time (at).';

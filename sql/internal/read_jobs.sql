@@ -58,7 +58,8 @@ begin
         when 'test_path' then 'test_path is a relative path inside the project, such as tests/login.spec.ts, of at most 512'
           ' characters: without ".", ".." or empty parts, backslashes, control characters or a leading "-".'
         when 'target' then 'target is one of emulator, device, browserstack.'
-        when 'selector' then 'selector is an object of strings, such as {"platform": "android"}.'
+        when 'selector' then coalesce('selector: ' || qgjob.wrong_label((v_base || (v_job - 'test_path')) -> 'selector'),
+          'selector is an object of strings, such as {"platform": "android"}, of at most 1000 characters.')
         when 'reset' then 'reset is one of reinstall, clear, restart, none.'
         when 'priority' then 'priority is one of low, normal, high, urgent.'
         when 'retries' then 'retries is a whole number from 0 to 10.'

@@ -7,6 +7,7 @@ create or replace function qgjob.wrong_field(p_job jsonb) returns text language 
       jsonb_typeof(p_job -> 'selector') <> 'object'
       or jsonb_path_exists(p_job -> 'selector', 'strict $.* ? (@.type() != "string")')
       or length(p_job ->> 'selector') > 1000) then 'selector'
+    when p_job -> 'selector' <> '{}' and qgjob.wrong_label(p_job -> 'selector') is not null then 'selector'
     when p_job ->> 'reset' not in ('reinstall', 'clear', 'restart', 'none') then 'reset'
     when p_job ->> 'priority' not in ('low', 'normal', 'high', 'urgent') then 'priority'
     when jsonb_typeof(p_job -> 'retries') <> 'number'
