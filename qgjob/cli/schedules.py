@@ -182,54 +182,53 @@ def set_schedule(
     targets unless others are said. Labels are added to those that it has."""
     if cron is not None and at is not None:
         raise Usage("give either --cron or --at")
+    asked = (cron, at, time_zone, app_version_id, test, tests_from, manifest, target, priority, retries, label)
+    if all(each is None or each == [] for each in asked):
+        raise Usage("nothing to change", hint="qgjob schedules set --help names what can be")
     client = settings.connect(server_url)
     found = client.schedule(find(client, schedule, org_id))
     flags = ManifestDefaults(targets=target or None, priority=priority, retries=retries)
-    plan, jobs = planned(test, tests_from, manifest, flags, targets_of(found))
-    if target and not jobs:
+    plan, given = planned(test, tests_from, manifest, flags, targets_of(found))
+    if target and not given:
         raise Usage("--target goes with tests", hint="give --test, --tests-from or --manifest, too")
     build = app_version_id or plan.app_version_id
-    project = settings.project()
-    defaults = found.defaults
-    if merged(ManifestDefaults(), plan.defaults, settings.Project()) != JobDefaults():
-        defaults = merged(flags, plan.defaults, project)
-    elif priority is not None or retries is not None:
-        defaults = msgspec.structs.replace(
-            defaults,
-            priority=priority or defaults.priority,
-            retries=defaults.retries if retries is None else retries,
-        )
-        jobs = jobs or [  # what a test said of itself, the flag takes back
-            msgspec.structs.replace(
-                job,
-                priority=None if priority else job.priority,
-                retries=None if retries is not None else job.retries,
-            )
-            for job in found.jobs
-        ]
-    labels = {**project.labels, **plan.labels} if plan.labels else found.labels
+    defaults, jobs = changed(found, plan, given, flags)
+    labels = {**settings.project().labels, **plan.labels} if plan.labels else found.labels
     labels = {**labels, **select.parse_labels(label or [])}
     said: dict[str, Any] = {
         "cron": cron,
         "at": None if at is None else moment(at, time_zone),
         "time_zone": time_zone,
         "app_version_id": build,
-        "jobs": jobs if jobs and jobs != found.jobs else None,
+        "jobs": jobs if jobs != found.jobs else None,
         "defaults": defaults if defaults != found.defaults else None,
         "labels": labels if labels != found.labels else None,
     }
-    asked = (*said.values(), build, manifest, label, priority, retries, jobs or None)
     changes = {name: value for name, value in said.items() if value is not None}
     if build == NEWEST:
         changes["app_version_id"] = None
-    if all(each is None for each in asked):
-        raise Usage("nothing to change", hint="qgjob schedules set --help names what can be")
     checked(changes, dict[str, Any], to="schedule")
     checked(jobs, list[JobSubmission], to="schedule")
     if not changes:  # it is so already
         return tell(found, "Changed", as_json=as_json)
     select.say_missing(changes.get("jobs", []))
     return tell(client.change_schedule(found.schedule_id, changes), "Changed", as_json=as_json)
+
+
+def changed(
+    found: Schedule, plan: Manifest, given: list[JobSubmission], flags: ManifestDefaults
+) -> tuple[JobDefaults, list[JobSubmission]]:
+    """Defaults and jobs as they will be. Those of a manifest take the place of what there was; a flag alone changes one
+    of them, and takes back what a test said of itself."""
+    if merged(ManifestDefaults(), plan.defaults, settings.Project()) != JobDefaults():
+        return merged(flags, plan.defaults, settings.project()), given or found.jobs
+    said: dict[str, Any] = {"priority": flags.priority, "retries": flags.retries}
+    said = {name: value for name, value in said.items() if value is not None}
+    untold = dict.fromkeys(said)
+    return (
+        msgspec.structs.replace(found.defaults, **said),
+        given or [msgspec.structs.replace(job, **untold) for job in found.jobs],
+    )
 
 
 @schedules_app.command(epilog=PAUSE_EPILOG)
