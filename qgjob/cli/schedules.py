@@ -11,7 +11,7 @@ import typer
 
 from qgjob.cli import naming, options, output, settings, words
 from qgjob.cli import selection as select
-from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
+from qgjob.cli.selection import Manifest, ManifestDefaults
 from qgjob.cli.submit import announce, checked, complete_target, merged
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
@@ -92,7 +92,7 @@ def add(
         raise Usage("give either --cron or --at")
     project = settings.project()
     flags = ManifestDefaults(targets=target or None, priority=priority, retries=retries)
-    plan, jobs = planned(test, tests_from, manifest, flags, project.targets or ["emulator"])
+    plan, jobs = select.planned(test, tests_from, manifest, flags, project.targets or ["emulator"])
     if not jobs:
         raise Usage("no tests given", hint="give --test, --tests-from or --manifest")
     addition = ScheduleAddition(
@@ -188,7 +188,7 @@ def set_schedule(
     client = settings.connect(server_url)
     found = client.schedule(find(client, schedule, org_id))
     flags = ManifestDefaults(targets=target or None, priority=priority, retries=retries)
-    plan, given = planned(test, tests_from, manifest, flags, targets_of(found))
+    plan, given = select.planned(test, tests_from, manifest, flags, targets_of(found))
     if target and not given:
         raise Usage("--target goes with tests", hint="give --test, --tests-from or --manifest, too")
     build = app_version_id or plan.app_version_id
@@ -305,20 +305,6 @@ def tell(schedule: Schedule, done: str, *, as_json: bool) -> int:
     due = f" · next {words.moment(schedule.next_at)}" if schedule.next_at and schedule.status == "active" else ""
     output.answer(f"{done} schedule {schedule.schedule_id} ({schedule.name}){due}")
     return Exit.OK
-
-
-def planned(
-    test: list[str] | None,
-    tests_from: str | None,
-    manifest: str | None,
-    flags: ManifestDefaults,
-    targets: list[str],
-) -> tuple[Manifest, list[JobSubmission]]:
-    """What these flags say together; `targets`: where they say none. Globs are looked up now."""
-    plan = select.read_manifest(manifest) if manifest is not None else Manifest(tests=[])
-    listed = [*(test or []), *(select.read_list(tests_from) if tests_from is not None else [])]
-    tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
-    return plan, select.jobs(tests, targets, plan.defaults, flags)
 
 
 def targets_of(schedule: Schedule) -> list[str]:

@@ -151,6 +151,22 @@ def parse_labels(texts: Iterable[str]) -> dict[str, str]:
     return labels
 
 
+def planned(
+    test: list[str] | None,
+    tests_from: str | None,
+    manifest: str | None,
+    flags: ManifestDefaults,
+    targets: list[str],
+    *,
+    allow_empty: bool = False,
+) -> tuple[Manifest, list[JobSubmission]]:
+    """What these flags say together; `targets`: where they say none. Globs are looked up now."""
+    plan = read_manifest(manifest) if manifest is not None else Manifest(tests=[])
+    listed = [*(test or []), *(read_list(tests_from) if tests_from is not None else [])]
+    tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
+    return plan, jobs(tests, targets, plan.defaults, flags, allow_empty=allow_empty)
+
+
 def jobs(
     tests: Iterable[ManifestTest],
     targets: list[str],

@@ -9,7 +9,7 @@ import typer
 from qgjob.cli import following, junit, options, output, settings, words
 from qgjob.cli import selection as select
 from qgjob.cli.options import OnInterrupt
-from qgjob.cli.selection import Manifest, ManifestDefaults, ManifestTest
+from qgjob.cli.selection import ManifestDefaults
 from qgjob.cli.settings import Project
 from qgjob.cli.waiting import resume
 from qgjob.errors import Exit, NotWritten, Signalled, Usage
@@ -78,8 +78,6 @@ def submit(
     project = settings.project()
     if test is None and tests_from is None and manifest is None:
         raise Usage("no tests given", hint="give --test, --tests-from or --manifest")
-    plan = select.read_manifest(manifest) if manifest is not None else Manifest(tests=[])
-    listed = [*(test or []), *(select.read_list(tests_from) if tests_from is not None else [])]
     flags = ManifestDefaults(
         targets=target or None,
         priority=priority,
@@ -88,8 +86,8 @@ def submit(
         reset=reset,
         dedupe=False if no_dedupe else None,
     )
-    tests = [*(ManifestTest(path=path) for path in listed), *plan.tests]
-    jobs = select.jobs(tests, project.targets or ["emulator"], plan.defaults, flags, allow_empty=allow_empty)
+    usual = project.targets or ["emulator"]
+    plan, jobs = select.planned(test, tests_from, manifest, flags, usual, allow_empty=allow_empty)
     how = following.manner(
         timeout=timeout, on_interrupt=on_interrupt, junit_xml=junit_xml, quiet=quiet, as_json=as_json
     )
