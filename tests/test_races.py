@@ -542,6 +542,46 @@ def test_claims_of_two_limited_organisations_make_no_deadlock(engine: Engine, se
     assert live_batches(engine) == live_batches(engine, "other") == 1
 
 
+def with_an_empty_lane(engine: Engine, most: int | None = None) -> tuple[Driver, Any]:
+    """A batch in the first lane, and an idle device that comes by an empty lane before it comes to that one."""
+    first, second, third = ({"test_path": "a.js", "selector": {key: "1"}} for key in "xyz")
+    engine.submit(first, second)
+    batch = engine.claim(engine.drive("phone-1", x="1"))
+    engine.submit(first, build="v2")
+    (job_id,) = engine.submit(third).job_ids
+    engine.call("cancel_job", job_id=job_id)
+    engine.rows("update qgjob.lane set pass = case when selector ? 'z' then 0 else 100 end returning 1")
+    engine.call("change_org", org_id="acme", changes={"max_devices": most})
+    return engine.drive("phone-2", x="1", y="1", z="1"), batch
+
+
+def test_a_claim_that_finds_an_empty_lane_and_the_end_of_a_batch_make_no_deadlock(
+    engine: Engine, second: Session
+) -> None:
+    idle, batch = with_an_empty_lane(engine)
+    with engine.another() as third, ThreadPoolExecutor(1) as pool:
+        with held(engine):
+            engine.rows("select from qgjob.lane where selector ? 'y' for no key update")
+            released = second.blocked(lambda session: session.release(batch.lease))  # holds the first lane
+            claimed = Session(third, pool).blocked(lambda session: session.claim(idle))
+        after(released)
+        assert after(claimed)
+    assert engine.value("select count(*) from qgjob.lane where active") == 2
+
+
+def test_a_claim_that_finds_an_empty_lane_and_a_change_of_weight_make_no_deadlock(
+    engine: Engine, second: Session
+) -> None:
+    idle, _ = with_an_empty_lane(engine, most=5)
+    with engine.another() as third, ThreadPoolExecutor(1) as pool:
+        with held(engine):
+            engine.rows("select from qgjob.lane where selector ? 'x' for no key update")
+            changed = second.blocked(lambda session: session.call("change_org", org_id="acme", changes={"weight": 3}))
+            claimed = Session(third, pool).blocked(lambda session: session.claim(idle))
+        after(changed)
+        assert after(claimed)
+
+
 def test_a_worker_that_leaves_while_it_claims_leaves_no_batch(engine: Engine, second: Session) -> None:
     engine.submit("a.js")
     driver = engine.drive()
