@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from engine import Driver, Engine, refused
+from psycopg.types.json import Jsonb
 
 
 class Session:
@@ -580,6 +581,25 @@ def test_a_claim_that_finds_an_empty_lane_and_a_change_of_weight_make_no_deadloc
             claimed = Session(third, pool).blocked(lambda session: session.claim(idle))
         after(changed)
         assert after(claimed)
+
+
+def test_two_submissions_of_the_same_new_lanes_for_several_builds_make_no_deadlock(
+    engine: Engine, second: Session
+) -> None:
+    def submit(session: Engine, *pairs: tuple[str, str]) -> None:
+        session.call("submit_jobs", submissions=Jsonb([
+            {"org_id": "acme", "app_version_id": build, "job": {"test_path": "a.js", "selector": {"os": os}}}
+            for build, os in pairs]))  # fmt: skip
+
+    for build in ("v1", "v2"):
+        engine.submit("a.js", build=build)
+    with engine.another() as third, ThreadPoolExecutor(1) as pool:
+        with held(engine):
+            engine.submit({"test_path": "a.js", "selector": {"os": "14"}}, build="v3")
+            one = second.blocked(lambda session: submit(session, ("v1", "13"), ("v2", "14"), ("v2", "15")))
+            other = Session(third, pool).blocked(lambda session: submit(session, ("v1", "15"), ("v2", "13")))
+        after(one)
+        after(other)
 
 
 def test_a_worker_that_leaves_while_it_claims_leaves_no_batch(engine: Engine, second: Session) -> None:
