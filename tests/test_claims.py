@@ -325,3 +325,11 @@ def test_a_device_that_is_at_work_counts_at_once(engine: Engine) -> None:
             engine.submit("a.js", build=build, org=org)
     claimed = [engine.claim(engine.drive(f"phone-{number}")).org_id for number in range(6)]
     assert claimed.count("big") == claimed[:4].count("big") + 1 == 3
+
+
+def test_a_group_whose_urgent_job_was_cancelled_is_not_urgent(engine: Engine) -> None:
+    engine.submit("low.js", build="v1", defaults={"priority": "low"})
+    engine.submit("normal.js", build="v2")
+    (urgent,) = engine.submit("urgent.js", build="v1", defaults={"priority": "urgent"}).job_ids
+    engine.call("cancel_job", job_id=urgent)
+    assert engine.claim(engine.drive()).jobs[0]["test_path"] == "normal.js"

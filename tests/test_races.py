@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from engine import Driver, Engine, refused
+from psycopg.types.json import Jsonb
 
 
 class Session:
@@ -540,6 +541,65 @@ def test_claims_of_two_limited_organisations_make_no_deadlock(engine: Engine, se
         last = second.blocked(lambda session: session.claim(third))
     assert after(last) is None
     assert live_batches(engine) == live_batches(engine, "other") == 1
+
+
+def with_an_empty_lane(engine: Engine, most: int | None = None) -> tuple[Driver, Any]:
+    """A batch in the first lane, and an idle device that comes by an empty lane before it comes to that one."""
+    first, second, third = ({"test_path": "a.js", "selector": {key: "1"}} for key in "xyz")
+    engine.submit(first, second)
+    batch = engine.claim(engine.drive("phone-1", x="1"))
+    engine.submit(first, build="v2")
+    (job_id,) = engine.submit(third).job_ids
+    engine.call("cancel_job", job_id=job_id)
+    engine.rows("update qgjob.lane set pass = case when selector ? 'z' then 0 else 100 end returning 1")
+    engine.call("change_org", org_id="acme", changes={"max_devices": most})
+    return engine.drive("phone-2", x="1", y="1", z="1"), batch
+
+
+def test_a_claim_that_finds_an_empty_lane_and_the_end_of_a_batch_make_no_deadlock(
+    engine: Engine, second: Session
+) -> None:
+    idle, batch = with_an_empty_lane(engine)
+    with engine.another() as third, ThreadPoolExecutor(1) as pool:
+        with held(engine):
+            engine.rows("select from qgjob.lane where selector ? 'y' for no key update")
+            released = second.blocked(lambda session: session.release(batch.lease))  # holds the first lane
+            claimed = Session(third, pool).blocked(lambda session: session.claim(idle))
+        after(released)
+        assert after(claimed)
+    assert engine.value("select count(*) from qgjob.lane where active") == 2
+
+
+def test_a_claim_that_finds_an_empty_lane_and_a_change_of_weight_make_no_deadlock(
+    engine: Engine, second: Session
+) -> None:
+    idle, _ = with_an_empty_lane(engine, most=5)
+    with engine.another() as third, ThreadPoolExecutor(1) as pool:
+        with held(engine):
+            engine.rows("select from qgjob.lane where selector ? 'x' for no key update")
+            changed = second.blocked(lambda session: session.call("change_org", org_id="acme", changes={"weight": 3}))
+            claimed = Session(third, pool).blocked(lambda session: session.claim(idle))
+        after(changed)
+        assert after(claimed)
+
+
+def test_two_submissions_of_the_same_new_lanes_for_several_builds_make_no_deadlock(
+    engine: Engine, second: Session
+) -> None:
+    def submit(session: Engine, *pairs: tuple[str, str]) -> None:
+        session.call("submit_jobs", submissions=Jsonb([
+            {"org_id": "acme", "app_version_id": build, "job": {"test_path": "a.js", "selector": {"os": os}}}
+            for build, os in pairs]))  # fmt: skip
+
+    for build in ("v1", "v2"):
+        engine.submit("a.js", build=build)
+    with engine.another() as third, ThreadPoolExecutor(1) as pool:
+        with held(engine):
+            engine.submit({"test_path": "a.js", "selector": {"os": "14"}}, build="v3")
+            one = second.blocked(lambda session: submit(session, ("v1", "13"), ("v2", "14"), ("v2", "15")))
+            other = Session(third, pool).blocked(lambda session: submit(session, ("v1", "15"), ("v2", "13")))
+        after(one)
+        after(other)
 
 
 def test_a_worker_that_leaves_while_it_claims_leaves_no_batch(engine: Engine, second: Session) -> None:

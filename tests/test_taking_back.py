@@ -52,6 +52,29 @@ def test_what_is_not_worth_an_install_stays(engine: Engine) -> None:
     assert engine.claim(idle) is None
 
 
+def quick_tests(engine: Engine, *paths: str) -> None:
+    engine.rows("insert into qgjob.org values ('acme', 1, null, now()) returning 1")
+    engine.rows("insert into qgjob.install_timing values ('acme', 'emulator', 30) returning 1")
+    for path in paths:
+        engine.rows("insert into qgjob.test_timing values ('acme', %s, 'emulator', '', 20, false) returning 1", path)
+
+
+@pytest.mark.parametrize("held_jobs", [1, 2])
+def test_what_waits_behind_a_test_that_hangs_goes_to_an_idle_device(engine: Engine, held_jobs: int) -> None:
+    """Whether it is pending still, or in the batch of the device that hangs."""
+    quick_tests(engine, "a.js", "b.js")
+    engine.submit("a.js", "b.js")
+    slow, idle = engine.drive("slow", lease_s=3600), engine.drive("idle", lease_s=3600)
+    held = engine.claim(slow, max_jobs=held_jobs)
+    engine.move_clock(30)
+    engine.call("record_install", lease=held.lease)
+    engine.start(held.lease, held.jobs[0]["job_id"])
+    engine.move_clock(130)
+    assert engine.claim(idle) is None, "it was to take 20 s, and may take as long again as it has"
+    engine.move_clock(20)
+    assert [job["test_path"] for job in engine.claim(idle).jobs] == ["b.js"]
+
+
 def test_a_job_that_has_started_stays(engine: Engine) -> None:
     engine.submit("a.js")
     slow, idle = engine.drive("slow"), engine.drive("idle")

@@ -4,7 +4,7 @@
 -- time. Answers in the order of p_runs. If one of them is refused, none is accepted. Whoever takes labels from outside
 -- checks them; those of a run that is run again may be older than their limits.
 --
--- Order of locks: builds and groups that are new, runs with a key by key, jobs by (group, test_path), those that are
+-- Order of locks: lanes that are new, builds and groups that are new, runs with a key by key, jobs by (group, test_path), those that are
 -- joined by id, lanes, groups (to raise their heads), the organisations' counts. Submissions of the same jobs therefore
 -- wait for each other and never deadlock.
 create or replace function qgjob.accept_runs(
@@ -18,6 +18,7 @@ declare
   v_runs qgjob.run_request[];
   v_new bigint[];
   v_missing record;
+  v_lanes_are_made boolean := false;
   v_limited record;
   v_wanted qgjob.wanted_job[];
   v_created bigint[];
@@ -63,6 +64,10 @@ begin
         message = format('The jobs of a run need at most %s different installations: combinations of target, selector '
           'and reset. These need %s.', c_most_groups, cardinality(v_missing.requests)),
         hint = 'Submit them as several runs.';
+    end if;
+    if not v_lanes_are_made then
+      perform qgjob.make_lanes(v_all, p_requests, p_each);
+      v_lanes_are_made := true;
     end if;
     perform qgjob.make_groups(v_missing.org_id, v_missing.app_version_id, v_missing.requests, v_missing.grouped_by);
   end loop;

@@ -31,10 +31,14 @@ begin
   perform qgjob.call_workers(v_workers);
   perform qgjob.emit('job.cancelled', jsonb_build_object('org_id', org_id, 'job_id', job_id))
   from qgjob.job where job_id = any (v_ended);
-  -- A group without pending jobs must not look as if they waited for a device. Others may: their claims lower the head,
-  -- and need not wait for this transaction.
+  -- A group whose best pending jobs are gone must not be taken for what it was. Others may look better than they are:
+  -- their claims lower the head, and need not wait for this transaction.
   for v_group in select distinct group_id from qgjob.job where job_id = any (v_ended) loop
-    if not exists (select from qgjob.job where group_id = v_group and status = 'pending') then
+    if not exists (
+      select from qgjob.job
+      where group_id = v_group and status = 'pending'
+        and priority >= (select head_priority from qgjob.job_group where job_group.group_id = v_group)
+    ) then
       perform qgjob.lower_head(v_group);
     end if;
   end loop;

@@ -6,16 +6,18 @@
 --      further device joins a group only where that is_worth_joining.
 -- Returns with the lane locked, so that no two devices are the first of a group. Locked lanes are passed over at first
 -- and waited for only by a transaction that holds no other lane, so that claims do not deadlock; so is an organisation's
--- room, which is taken before its lane. Lanes that turn out to have no pending job are put to rest. A device that serves
--- some organisations only looks at their lanes only.
+-- room, which is taken before its lane. Lanes that turn out to have no pending job are put to rest at the end, for that
+-- locks them, too. A device that serves some organisations only looks at their lanes only.
 create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
 language plpgsql volatile as $$
 declare
   v_group qgjob.job_group;
+  v_chosen bigint;
   v_lanes refcursor;
   v_lane bigint;
   v_org text;
   v_busy bigint;
+  v_empty bigint[] := '{}';
   v_locked boolean := false;
   v_has_room boolean;
   v_holds_room boolean := false;
@@ -53,7 +55,7 @@ begin
     fetch v_lanes into v_lane, v_org;
     exit when not found;
     if qgjob.best_group(v_lane) is null then
-      perform qgjob.rest_lane(v_lane);
+      v_empty := v_empty || v_lane;
       continue;
     end if;
     v_has_room := qgjob.take_room(v_org, p_may_wait and not v_locked and not v_holds_room);
@@ -65,15 +67,14 @@ begin
       continue;
     end if;
     v_locked := true;
-    v_group.group_id := qgjob.best_group(v_lane);
-    if v_group.group_id is not null then
-      return v_group.group_id;
-    end if;
+    v_chosen := qgjob.best_group(v_lane);
+    exit when v_chosen is not null;
   end loop;
 
-  if v_busy is not null and p_may_wait and not v_locked then
+  if v_chosen is null and v_busy is not null and p_may_wait and not v_locked then
     perform from qgjob.lane where lane_id = v_busy for no key update;
-    return qgjob.best_group(v_busy);
+    v_chosen := qgjob.best_group(v_busy);
   end if;
-  return null;
+  perform qgjob.rest_lane(lane_id) from unnest(v_empty) as lane_id;
+  return v_chosen;
 end $$;

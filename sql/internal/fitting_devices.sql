@@ -11,10 +11,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
     case when further.group_id is null or further.group_id = p_group.group_id then
       case when batch.install and batch.installed_at is null then greatest(0,
         qgjob.install_s(batch.org_id, device.target) - extract(epoch from qgjob.now() - batch.claimed_at)) else 0 end
-      + coalesce((
-        select sum(case when job.status = 'running'
-          then greatest(0, job.predicted_s - extract(epoch from qgjob.now() - job.started_at)) else job.predicted_s end)
-        from qgjob.job where job.batch_id = batch.batch_id), 0)
+      + qgjob.busy_s(batch.batch_id)
       + case when further.group_id is null and held.build is distinct from p_group.build
           then qgjob.install_s(p_group.org_id, p_group.target) else 0 end
     end

@@ -1,7 +1,7 @@
 -- For a device that finds nothing pending: half of the jobs that another device holds and has not started, where they are
--- more work than an install takes, but no more than p_max_s, and one at least. Whoever holds them is told when it comes to
--- start them. The jobs are locked, and their lane, which whoever claims them may charge: who ends a batch holds lanes, too,
--- and waits for others, so a locked one is not waited for.
+-- more work than an install takes, or wait for a test that takes four installs' time, but no more than p_max_s, and one at
+-- least. Whoever holds them is told when it comes to start them. The jobs are locked, and their lane, which whoever claims
+-- them may charge: who ends a batch holds lanes, too, and waits for others, so a locked one is not waited for.
 drop function if exists qgjob.take_back(qgjob.device, integer);
 create or replace function qgjob.take_back(
   p_device qgjob.device, p_max_jobs integer, p_max_s double precision, out p_group_id bigint, out p_job_ids bigint[]
@@ -26,8 +26,9 @@ begin
     -- A device that has only just claimed is about to start one itself.
     and (queued.jobs > 1 or exists (
       select from qgjob.job where job.batch_id = batch.batch_id and status = 'running'))
-    and queued.work_s > case when job_group.build = p_device.installed_build then 0
-      else qgjob.install_s(batch.org_id, job_group.target) end
+    and (job_group.build = p_device.installed_build
+      or queued.work_s > qgjob.install_s(batch.org_id, job_group.target)
+      or qgjob.busy_s(batch.batch_id) > queued.work_s + 4 * qgjob.install_s(batch.org_id, job_group.target))
     and qgjob.has_room(batch.org_id)
   order by queued.work_s desc limit 1;
   if v_batch is null or not qgjob.take_room(v_org, false) then
