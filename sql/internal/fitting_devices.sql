@@ -1,6 +1,6 @@
--- The live_devices that take jobs of this group. keeps: it holds the build and goes on
--- with this group, as choose_group has it. start_s: seconds until it could start one more of the group's jobs, by what is
--- left of an install and of its batch; null where it goes on with another group that has its build.
+-- The live_devices that take jobs of this group. keeps: it holds the build and goes on with this group, as choose_group
+-- has it. start_s: seconds until it could start one more of the group's jobs, by what is left of an install and of its
+-- batch; null where it goes on with another group that has its build.
 create or replace function qgjob.fitting_devices(p_group qgjob.job_group)
 returns table (
   device qgjob.device, busy boolean, on_group boolean, keeps boolean, start_s double precision
