@@ -100,6 +100,21 @@ def test_what_grouping_saved_is_told(engine: Engine) -> None:
     assert (stats.jobs, stats.completed, stats.pass_rate, stats.runs) == (2, 2, 1.0, 1)
 
 
+def test_a_run_that_found_its_build_installed_saved_an_install_for_each_attempt(engine: Engine) -> None:
+    driver = engine.drive()
+    engine.submit("first.js")
+    batch = engine.claim(driver)
+    engine.move_clock(30)
+    engine.call("record_install", lease=batch.lease)
+    engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+    engine.release(batch.lease)
+    run = engine.submit("a.js", "b.js")
+    engine.run_all(driver)
+    shown = engine.run(run.run_id)
+    assert (shown.attempts, shown.installs) == (2, 0)
+    assert shown.saved_s == pytest.approx(60, abs=5)
+
+
 def test_groups_are_listed_by_their_best_job(engine: Engine) -> None:
     engine.submit("a.js", build="v1")
     engine.submit("a.js", build="v2", defaults={"priority": "high"})

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -328,6 +329,32 @@ def test_a_signal_outside_the_waiting_ends_at_once() -> None:
 
 @pytest.mark.parametrize("presses", [1, 2])
 def test_on_a_terminal_the_first_ctrl_c_detaches_and_the_second_cancels(presses: int) -> None:
+    with waiting_on_a_terminal(*SUBMIT) as (server, process, terminal):
+        process.send_signal(signal.SIGINT)
+        seen = read_until(terminal, b"--watch")
+        if presses == 2:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        seen += read_until(terminal, None)
+        assert len(server.asked("POST", "/runs/12/cancel")) == presses - 1
+    assert b"Detaching in 3 s; the run continues. Ctrl-C again cancels it." in seen
+    assert b"qgjob status --run-id=12 --watch" in seen
+    assert (b"is cancelled" if presses == 2 else b"run 12 continues") in seen
+
+
+def test_a_step_of_ci_asks_nobody_on_a_terminal_either() -> None:
+    with waiting_on_a_terminal("ci", *SUBMIT[1:-1]) as (server, process, terminal):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        seen = read_until(terminal, None)
+        assert len(server.asked("POST", "/runs/12/cancel")) == 1
+    assert b"Detaching" not in seen
+    assert b"run 12 is cancelled" in seen
+
+
+@contextlib.contextmanager
+def waiting_on_a_terminal(*argv: str) -> Iterator[tuple[StandIn, subprocess.Popen[bytes], int]]:
+    """A command that waits for run 12, and its terminal."""
     never = threading.Event()
     terminal, client_side = pty.openpty()
     with StandIn() as server:
@@ -335,7 +362,7 @@ def test_on_a_terminal_the_first_ctrl_c_detaches_and_the_second_cancels(presses:
         server.on("GET", "/runs/12", NOTHING_NEW, Answer(200, NOTHING_NEW, after=never))
         server.on("POST", "/runs/12/cancel", {"cancelled": 1, "stopping": 1})
         process = subprocess.Popen(
-            [sys.executable, "-m", "qgjob", *SUBMIT],
+            [sys.executable, "-m", "qgjob", *argv],
             stdin=client_side,
             stderr=client_side,
             env=environment(server, {}),
@@ -345,21 +372,12 @@ def test_on_a_terminal_the_first_ctrl_c_detaches_and_the_second_cancels(presses:
         os.close(client_side)
         try:
             server.wait_for("GET", "/runs/12", times=2)
-            process.send_signal(signal.SIGINT)
-            seen = read_until(terminal, b"--watch")
-            if presses == 2:
-                process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 130
-            seen += read_until(terminal, None)
+            yield server, process, terminal
         finally:
             process.kill()
             process.wait()
             os.close(terminal)
             never.set()
-        assert len(server.asked("POST", "/runs/12/cancel")) == presses - 1
-    assert b"Detaching in 3 s; the run continues. Ctrl-C again cancels it." in seen
-    assert b"qgjob status --run-id=12 --watch" in seen
-    assert (b"is cancelled" if presses == 2 else b"run 12 continues") in seen
 
 
 def read_until(terminal: int, mark: bytes | None) -> bytes:

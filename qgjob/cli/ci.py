@@ -161,6 +161,7 @@ def ci(
         how = following.manner(
             timeout=timeout, on_interrupt=on_cancel, junit_xml=junit_xml, quiet=quiet, as_json=as_json
         )
+        how.asks = False  # many a CI system gives its steps a terminal, and nobody sits at it
         report.junit_xml = how.junit_xml
         if on_lost_client is OnInterrupt.cancel and not detach:
             how.client_timeout_s = CLIENT_TIMEOUT_S

@@ -25,13 +25,14 @@ SECOND_THOUGHTS_S = 3.0
 
 
 class Manner(msgspec.Struct, kw_only=True):
-    """How to wait and what to leave behind."""
+    """How to wait and what to leave behind. `asks`: a first Ctrl-C on a terminal leaves room for a second thought."""
 
     timeout_s: float
     on_interrupt: OnInterrupt
     junit_xml: Path | None
     quiet: bool
     as_json: bool
+    asks: bool = True
     client_timeout_s: int | None = None
 
 
@@ -138,9 +139,9 @@ def found_after(client: Client, org_id: str, key: str) -> int | None:
 
 
 def leave(client: Client, run_id: int, signalled: Signalled, manner: Manner) -> Left:
-    """On a terminal the first Ctrl-C detaches and a second one cancels; elsewhere the flag has decided."""
+    """On a terminal that is asked the first Ctrl-C detaches and a second one cancels; else the flag has decided."""
     cancel = manner.on_interrupt is OnInterrupt.cancel
-    if signalled.number == signal.SIGINT and output.is_interactive():
+    if manner.asks and signalled.number == signal.SIGINT and output.is_interactive():
         try:  # from the first word on, as people are quick
             output.say("Detaching in 3 s; the run continues. Ctrl-C again cancels it.")
             output.say(f"To wait on: {resume(run_id)}")

@@ -1,5 +1,6 @@
 -- Every run: its jobs by status, and what grouping saved. `installs` were made for batches that served it;
--- `saved_s` is what installing for each of its attempts would have cost more. `seq` grows with every change of a job.
+-- `saved_s` is what installing for each of its attempts would have cost more: by the installation of their batch, or by what
+-- one usually takes where the batch found its build on the device. `seq` grows with every change of a job.
 -- `lost_client`: it was cancelled because the client that waited for it was not heard of any more.
 create or replace view reporting.runs with (security_invoker = true) as
   select run.run_id, run.org_id, run.app_version_id,
@@ -9,8 +10,7 @@ create or replace view reporting.runs with (security_invoker = true) as
       when jobs.cancelled > 0 then 'cancelled'
       else 'completed' end as status,
     jobs.seq, run.total, jobs.pending, jobs.queued, jobs.running, jobs.completed, jobs.failed, jobs.cancelled,
-    jobs.infrastructure, jobs.flaky, work.attempts, work.installs, work.install_s,
-    greatest(0, work.attempts - work.installs) * coalesce(work.install_s / nullif(work.installs, 0), 0) as saved_s,
+    jobs.infrastructure, jobs.flaky, work.attempts, work.installs, work.install_s, work.saved_s,
     run.labels, run.created_at, run.finished_at,
     coalesce(run.client_until < run.cancelled_at, false) as lost_client
   from qgjob.run
@@ -30,7 +30,9 @@ create or replace view reporting.runs with (security_invoker = true) as
   join lateral (
     select coalesce(sum(served.attempts), 0)::integer as attempts,
       (count(served.batch_id) filter (where batch.installed_at is not null))::integer as installs,
-      coalesce(sum(extract(epoch from batch.installed_at - batch.claimed_at)), 0)::double precision as install_s
+      coalesce(sum(extract(epoch from batch.installed_at - batch.claimed_at)), 0)::double precision as install_s,
+      coalesce(sum((served.attempts - (batch.installed_at is not null)::integer) * coalesce(
+        extract(epoch from batch.installed_at - batch.claimed_at), timing.mean_s)), 0)::double precision as saved_s
     from (
       select attempt.batch_id, count(*) as attempts
       from qgjob.run_job join qgjob.attempt using (job_id)
@@ -38,4 +40,6 @@ create or replace view reporting.runs with (security_invoker = true) as
       group by attempt.batch_id
     ) as served
     join qgjob.batch using (batch_id)
+    join qgjob.job_group using (group_id)
+    left join qgjob.install_timing as timing on timing.org_id = run.org_id and timing.target = job_group.target
   ) as work on true;
