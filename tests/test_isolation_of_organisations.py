@@ -332,7 +332,7 @@ def test_a_device_of_others_cannot_be_taken_over_by_its_name(services: Services,
     work = token(engine, "work", org="acme")
     worker = ask(f"{url}/workers", work, {"name": "w", "target_types": ["emulator"]}).body["worker_id"]
     taken = ask(f"{url}/workers/{worker}/devices", work, {"name": "shared", "target": "emulator"})
-    assert (taken.status, taken.body["type"]) == (409, "urn:qgjob:device_has_one_worker")
+    assert (taken.status, taken.body["type"]) == (409, "urn:qgjob:device_name_is_free")
     assert ask(f"{url}/workers/{worker}/devices", work, {"name": "own", "target": "emulator"}).status == 201
     assert ask(f"{url}/workers/{worker}/devices", work, {"name": "own", "target": "emulator"}).status == 201
 

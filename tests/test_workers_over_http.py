@@ -248,10 +248,12 @@ def test_what_cannot_work_is_said_at_the_start(
 
 def test_what_the_api_refuses_is_no_reason_to_start_again(engine: Engine, services: Services) -> None:
     url = asking(services)
+    engine.drive("shared-1")  # which serves everybody
     for shown, options, said in (
         (None, (), "Set QGJOB_TOKEN"),
         (token(engine, "read", org="acme"), (), "this needs work"),
         (token(engine, "work", org="acme"), ("--org", "rival"), "rival"),
+        (token(engine, "work", org="acme"), ("--name", "shared"), "start the worker with another --name"),
     ):
         worker = services.start(
             "lab", "worker", "--server", url, "--executor", "simulated", *options, without=("QGJOB_DATABASE_URL",),

@@ -10,7 +10,7 @@ begin
       message = format('There is no worker %s.', p_worker_id);
   elsif v_worker.ended_at is not null then
     raise exception using errcode = 'QJ409', constraint = 'worker_is_alive',
-      message = format('Worker %s has ended.', p_worker_id), hint = 'Register again.';
+      message = format('Worker %s has ended.', p_worker_id), hint = 'It can register again, as another one.';
   end if;
   return v_worker;
 end $$;

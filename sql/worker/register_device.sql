@@ -23,11 +23,15 @@ begin
   v_new := found;
   select * into v_device from qgjob.device where name = p_name for no key update;
 
-  if v_device.worker_id <> p_worker_id and exists (
+  if not v_new and not qgjob.may_see(null) and v_device.org_ids is distinct from v_worker.org_ids then
+    -- Who holds a token of one organisation takes no device over that has served others.
+    raise exception using errcode = 'QJ409', constraint = 'device_name_is_free', column = 'name',
+      message = format('The name of device %s is taken: start the worker with another --name.', p_name),
+      hint = 'Names of devices are unique among all organisations.';
+  elsif v_device.worker_id <> p_worker_id and exists (
     select from qgjob.worker
     where worker_id = v_device.worker_id and qgjob.worker_status(worker) in ('live', 'draining')
-  ) or not v_new and not qgjob.may_see(null) and v_device.org_ids is distinct from v_worker.org_ids then
-    -- Who holds a token of one organisation takes no device over that has served others.
+  ) then
     raise exception using errcode = 'QJ409', constraint = 'device_has_one_worker', column = 'name',
       message = format('Device %s is driven by another worker that is alive.', p_name),
       hint = 'Stop that worker, or wait until its lease has run out.';
