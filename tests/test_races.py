@@ -517,10 +517,10 @@ def test_taking_back_and_the_end_of_a_batch_make_no_deadlock(engine: Engine, sec
     assert len(engine.claim(busy).jobs) == 12
     engine.submit("other.js", build="v2")
     other = engine.claim(engine.drive("phone-2"))
-    (job_id,) = engine.submit({"test_path": "z.js", "selector": {"z": "1"}}, build="v3").job_ids
+    (job_id,) = engine.submit({"test_path": "z.js", "selector": {"z": "1"}}, org="other").job_ids
     idle = engine.drive("phone-3", os="14", z="1")
     with engine.another() as cancelling, cancelling.connection.transaction():
-        cancelling.call("cancel_job", job_id=job_id)  # a claim locks its lane, and passes it over
+        cancelling.call("cancel_job", job_id=job_id)  # a claim takes its lane, and passes it over
         with held(engine):
             engine.rows('select from qgjob.lane where selector = \'{"os": "14"}\' for no key update')
             released = second.blocked(lambda session: session.release(other.lease))
