@@ -321,3 +321,16 @@ def test_the_share_of_some_devices_does_not_count_for_others_of_their_target(eng
     suites(engine, "new", "ios", 40)
     given_s = serve(engine, ios, until_s=1500, rng=random.Random(2))
     assert 0.3 < given_s["new"] / sum(given_s.values()) < 0.7, given_s
+
+
+def test_tests_that_take_hours_are_charged_while_they_run(engine: Engine) -> None:
+    engine.mark("1 hour")
+    driver, busy = engine.drive(lease_s=3600), engine.drive("busy", lease_s=3600)
+    engine.submit("a.js", org="slow", build="v1")
+    engine.call("record_install", lease=engine.claim(busy).lease)
+    engine.submit("b.js", org="slow", build="v2")
+    engine.submit(*(f"{number}.js" for number in range(3)), org="quick")
+    for _ in range(10):
+        engine.move_clock(60)
+        engine.call("housekeep")
+    assert set(turns(engine, driver, 3)) == {"quick"}
