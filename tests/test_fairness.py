@@ -334,3 +334,14 @@ def test_tests_that_take_hours_are_charged_while_they_run(engine: Engine) -> Non
         engine.move_clock(60)
         engine.call("housekeep")
     assert set(turns(engine, driver, 3)) == {"quick"}
+
+
+def test_a_build_that_never_ends_gives_no_more_than_a_share(engine: Engine) -> None:
+    """Each has one build with more work than the devices can do, and the first has them all when the other comes."""
+    drivers = [engine.drive(f"phone-{number}", lease_s=3600) for number in range(4)]
+    engine.submit(*(f"{number}.js" for number in range(2000)), org="old")
+    serve(engine, drivers, until_s=300, rng=random.Random(1))
+    engine.submit(*(f"{number}.js" for number in range(2000)), org="new")
+    weighs(engine, "new", 3)
+    given_s = serve(engine, drivers, until_s=2 * 3600, rng=random.Random(2))
+    assert 0.65 < given_s["new"] / sum(given_s.values()) < 0.85, given_s
