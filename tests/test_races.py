@@ -602,6 +602,20 @@ def test_two_submissions_of_the_same_new_lanes_for_several_builds_make_no_deadlo
         after(other)
 
 
+def test_a_build_that_gets_its_file_and_the_end_of_a_batch_make_no_deadlock(engine: Engine, second: Session) -> None:
+    """Changing a group twice, as claims and ends do, makes PostgreSQL look whether its build is there, and lock it."""
+    engine.submit(*(f"{number}.js" for number in range(40)))
+    one, two = (engine.claim(engine.drive(f"phone-{number}")) for number in range(2))
+    with held(engine):
+        engine.release(one.lease)
+        added = second.blocked(lambda session: session.call(
+            "add_artifact", org_id="acme", app_version_id="v1", platform="android", url="https://ci.example.com/a.apk",
+            sha256="0" * 64))  # fmt: skip
+        engine.release(two.lease)
+    assert after(added).added
+    assert engine.value("select build from qgjob.job_group") != two.build
+
+
 def test_a_worker_that_leaves_while_it_claims_leaves_no_batch(engine: Engine, second: Session) -> None:
     engine.submit("a.js")
     driver = engine.drive()
