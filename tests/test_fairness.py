@@ -3,7 +3,6 @@
 import random
 from collections import defaultdict
 
-import psycopg
 from engine import Driver, Engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -203,9 +202,9 @@ def test_a_new_weight_counts_for_what_was_charged_before(engine: Engine) -> None
     driver = engine.drive(lease_s=3600)
     for org in ("light", "even"):
         engine.submit(*(f"{number}.js" for number in range(60)), org=org)
-    engine.call("change_org", org_id="light", changes=psycopg.types.json.Jsonb({"weight": 0.05}))
+    engine.call("change_org", org_id="light", changes={"weight": 0.05})
     turns(engine, driver, 12)
-    engine.call("change_org", org_id="light", changes=psycopg.types.json.Jsonb({"weight": 1}))
+    engine.call("change_org", org_id="light", changes={"weight": 1})
     assert 4 <= turns(engine, driver, 12).count("light") <= 8
 
 
@@ -224,3 +223,125 @@ def test_a_large_group_is_not_passed_over_for_ever_by_small_ones(engine: Engine)
         engine.rows("update qgjob.device set installed_build = null, installed_at = null returning 1")
         engine.release(batch.lease)
     assert served.count("large") == 5
+
+
+def weighs(engine: Engine, org: str, weight: float) -> None:
+    engine.call("change_org", org_id=org, changes={"weight": weight})
+
+
+def seconds_on(engine: Engine, driver: Driver) -> dict[str, float]:
+    return {row.org_id: float(row.used_s) for row in engine.rows(
+        "select org_id, sum(extract(epoch from ended_at - claimed_at)) as used_s from qgjob.batch "
+        "where device_id = %s group by org_id", driver.device_id)}  # fmt: skip
+
+
+def test_the_priority_of_a_job_counts_in_all_lanes_of_its_organisation(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600, os="14")
+    engine.submit({"test_path": "urgent.js", "priority": "urgent"}, org="acme", build="v0")
+    for number in range(3):
+        engine.submit(
+            {"test_path": "low.js", "priority": "low", "selector": {"os": "14"}}, org="acme", build=f"v{number}"
+        )
+    assert engine.claim(driver).jobs[0]["test_path"] == "urgent.js"
+
+
+def test_no_lane_waits_for_ever_behind_another_of_its_organisation(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600, os="14")
+    engine.submit("old.js", org="acme", build="old")
+    served = []
+    for number in range(10):
+        engine.submit({"test_path": "new.js", "selector": {"os": "14"}}, org="acme", build=f"v{number}")
+        batch = engine.claim(driver, max_jobs=1)
+        served.append(batch.jobs[0]["test_path"])
+        engine.start(batch.lease, batch.jobs[0]["job_id"])
+        engine.move_clock(30)
+        engine.finish(batch.lease, batch.jobs[0]["job_id"])
+        engine.release(batch.lease)
+    assert "old.js" in served
+
+
+def test_who_submits_to_its_lanes_by_turns_is_not_charged_twice(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600, os="14", form="phone")
+    engine.submit(*(f"{number}.js" for number in range(100)), org="steady")
+    served, number = [], 0
+    for _ in range(40):
+        while not engine.value("select count(*) from qgjob.job where org_id = 'turns' and status = 'pending'"):
+            number += 1
+            engine.submit({"test_path": "a.js", "selector": {"os": "14"} if number % 2 else {"form": "phone"}},
+                          org="turns", build=f"v{number}")  # fmt: skip
+        batch = engine.claim(driver, max_jobs=1)
+        served.append(batch.org_id)
+        if batch.org_id == "turns":  # while it runs in the one lane, more comes to the other
+            number += 1
+            engine.submit({"test_path": "a.js", "selector": {"os": "14"} if number % 2 else {"form": "phone"}},
+                          org="turns", build=f"v{number}")  # fmt: skip
+        engine.start(batch.lease, batch.jobs[0]["job_id"])
+        engine.move_clock(60)
+        engine.finish(batch.lease, batch.jobs[0]["job_id"])
+        engine.rows("update qgjob.device set installed_build = null, installed_at = null returning 1")
+        engine.release(batch.lease)
+    assert 17 <= served.count("turns") <= 23, served
+
+
+def test_devices_of_ones_own_take_nothing_from_the_share_of_the_others(engine: Engine) -> None:
+    shared = engine.drive("shared", lease_s=3600, pool="shared")
+    own = []
+    for number in range(3):
+        worker = engine.call("register_worker", name=f"of own-{number}", version="test", targets=["emulator"],
+                             lease_s=3600, org_ids=["owner"])[0]  # fmt: skip
+        device = engine.call("register_device", worker_id=worker, name=f"own-{number}", target="emulator", labels={})
+        own.append(Driver(worker, device[0]))
+    for build in range(25):
+        engine.submit(*(f"{number}.js" for number in range(10)), org="owner", build=f"v{build}")
+        engine.submit({"test_path": "a.js", "selector": {"pool": "shared"}}, org="owner", build=f"v{build}")
+        engine.submit(*(f"{number}.js" for number in range(4)), org="guest", build=f"v{build}")
+    serve(engine, [shared, *own], until_s=1500, rng=random.Random(1))
+    used_s = seconds_on(engine, shared)
+    assert 0.35 < used_s["owner"] / sum(used_s.values()) < 0.65, used_s
+
+
+def suites(engine: Engine, org: str, platform: str, builds: int) -> None:
+    for build in range(builds):
+        engine.submit(*({"test_path": f"{number}.js", "selector": {"platform": platform}} for number in range(5)),
+                      org=org, build=f"{platform}-{build}")  # fmt: skip
+
+
+def test_the_share_of_some_devices_does_not_count_for_others_of_their_target(engine: Engine) -> None:
+    ios = [engine.drive(f"ios-{number}", lease_s=3600, platform="ios") for number in range(2)]
+    android = engine.drive("android", lease_s=3600, platform="android")
+    suites(engine, "both", "ios", 30)
+    suites(engine, "both", "android", 15)
+    suites(engine, "other", "android", 15)
+    serve(engine, [*ios, android], until_s=1500, rng=random.Random(1))
+    used_s = seconds_on(engine, android)
+    assert 0.35 < used_s["both"] / sum(used_s.values()) < 0.65, used_s
+
+    # Who comes to the one kind starts level with those who use it, and not with those of the other.
+    suites(engine, "both", "ios", 60)
+    suites(engine, "new", "ios", 40)
+    given_s = serve(engine, ios, until_s=1500, rng=random.Random(2))
+    assert 0.3 < given_s["new"] / sum(given_s.values()) < 0.7, given_s
+
+
+def test_tests_that_take_hours_are_charged_while_they_run(engine: Engine) -> None:
+    engine.mark("1 hour")
+    driver, busy = engine.drive(lease_s=3600), engine.drive("busy", lease_s=3600)
+    engine.submit("a.js", org="slow", build="v1")
+    engine.call("record_install", lease=engine.claim(busy).lease)
+    engine.submit("b.js", org="slow", build="v2")
+    engine.submit(*(f"{number}.js" for number in range(3)), org="quick")
+    for _ in range(10):
+        engine.move_clock(60)
+        engine.call("housekeep")
+    assert set(turns(engine, driver, 3)) == {"quick"}
+
+
+def test_a_build_that_never_ends_gives_no_more_than_a_share(engine: Engine) -> None:
+    """Each has one build with more work than the devices can do, and the first has them all when the other comes."""
+    drivers = [engine.drive(f"phone-{number}", lease_s=3600) for number in range(4)]
+    engine.submit(*(f"{number}.js" for number in range(2000)), org="old")
+    serve(engine, drivers, until_s=300, rng=random.Random(1))
+    engine.submit(*(f"{number}.js" for number in range(2000)), org="new")
+    weighs(engine, "new", 3)
+    given_s = serve(engine, drivers, until_s=2 * 3600, rng=random.Random(2))
+    assert 0.65 < given_s["new"] / sum(given_s.values()) < 0.85, given_s

@@ -517,10 +517,10 @@ def test_taking_back_and_the_end_of_a_batch_make_no_deadlock(engine: Engine, sec
     assert len(engine.claim(busy).jobs) == 12
     engine.submit("other.js", build="v2")
     other = engine.claim(engine.drive("phone-2"))
-    (job_id,) = engine.submit({"test_path": "z.js", "selector": {"z": "1"}}, build="v3").job_ids
+    (job_id,) = engine.submit({"test_path": "z.js", "selector": {"z": "1"}}, org="other").job_ids
     idle = engine.drive("phone-3", os="14", z="1")
     with engine.another() as cancelling, cancelling.connection.transaction():
-        cancelling.call("cancel_job", job_id=job_id)  # a claim locks its lane, and passes it over
+        cancelling.call("cancel_job", job_id=job_id)  # a claim takes its lane, and passes it over
         with held(engine):
             engine.rows('select from qgjob.lane where selector = \'{"os": "14"}\' for no key update')
             released = second.blocked(lambda session: session.release(other.lease))
@@ -600,6 +600,20 @@ def test_two_submissions_of_the_same_new_lanes_for_several_builds_make_no_deadlo
             other = Session(third, pool).blocked(lambda session: submit(session, ("v1", "15"), ("v2", "13")))
         after(one)
         after(other)
+
+
+def test_a_build_that_gets_its_file_and_the_end_of_a_batch_make_no_deadlock(engine: Engine, second: Session) -> None:
+    """Changing a group twice, as claims and ends do, makes PostgreSQL look whether its build is there, and lock it."""
+    engine.submit(*(f"{number}.js" for number in range(40)))
+    one, two = (engine.claim(engine.drive(f"phone-{number}")) for number in range(2))
+    with held(engine):
+        engine.release(one.lease)
+        added = second.blocked(lambda session: session.call(
+            "add_artifact", org_id="acme", app_version_id="v1", platform="android", url="https://ci.example.com/a.apk",
+            sha256="0" * 64))  # fmt: skip
+        engine.release(two.lease)
+    assert after(added).added
+    assert engine.value("select build from qgjob.job_group") != two.build
 
 
 def test_a_worker_that_leaves_while_it_claims_leaves_no_batch(engine: Engine, second: Session) -> None:

@@ -31,9 +31,10 @@ begin
   insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;
   insert into qgjob.build (org_id, app_version_id, created_at) values (p_org_id, p_app_version_id, v_now)
   on conflict do nothing;
-  -- Submissions hold a key share lock on their build from before they ask for its identity: after this, each of them
-  -- either has committed its groups or will see the artifact.
-  perform from qgjob.build where org_id = p_org_id and app_version_id = p_app_version_id for update;
+  -- Submissions hold a share lock on their build from before they ask for its identity: after this, each of them either
+  -- has committed its groups or will see the artifact. Not for update: who changes a group twice takes a key share lock on
+  -- its build, and would be waited for below.
+  perform from qgjob.build where org_id = p_org_id and app_version_id = p_app_version_id for no key update;
   perform qgjob.check_artifact(p_org_id, p_app_version_id, p_platform, p_sha256, p_app_id);
 
   v_added := not exists (select from qgjob.artifact

@@ -41,9 +41,9 @@ begin
     perform from qgjob.lane where org_id = p_org_id order by lane_id for no key update;
     update qgjob.lane set pass = greatest(0, level.pass + (lane.pass - level.pass) * v_was / v_org.weight)
     from (
-      select target, coalesce(qgjob.pass_level(target), 0) as pass from qgjob.lane where org_id = p_org_id group by target
+      select lane_id, coalesce(qgjob.pass_level(target, selector), 0) as pass from qgjob.lane where org_id = p_org_id
     ) as level
-    where org_id = p_org_id and lane.target = level.target;
+    where lane.lane_id = level.lane_id;
   end if;
   if p_changes ? 'max_pending_jobs' then
     -- What was submitted while there was no quota has not been counted.

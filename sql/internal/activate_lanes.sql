@@ -8,9 +8,10 @@ begin
     perform from qgjob.lane where lane_id = any (p_lane_ids) and not active order by lane_id for no key update;
     update qgjob.lane set active = true, pass = greatest(
       pass,
-      qgjob.pass_level(lane.target),
+      qgjob.pass_level(lane.target, lane.selector),
       (select max(sibling.pass) from qgjob.lane as sibling
-       where sibling.org_id = lane.org_id and sibling.target = lane.target))
+       where sibling.org_id = lane.org_id and sibling.target = lane.target
+         and qgjob.may_compete(sibling.selector, lane.selector)))
     where lane_id = any (p_lane_ids) and not active;
   end if;
 end $$;

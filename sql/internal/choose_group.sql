@@ -1,13 +1,13 @@
 -- The one place that decides which group a device serves next; null: none. In this order:
 --   1. a group whose build the device holds already, unless should_yield;
 --   2. the lane with the lowest pass, which is the organisation that was given the least device time for its weight;
---   3. in it the highest priority, then groups that no device serves, then the one that would be done first had it been
---      alone since its oldest job came (which is age plus work, so that neither small nor old ones wait for long). A
---      further device joins a group only where that is_worth_joining.
--- Returns with the lane locked, so that no two devices are the first of a group. Locked lanes are passed over at first
--- and waited for only by a transaction that holds no other lane, so that claims do not deadlock; so is an organisation's
--- room, which is taken before its lane. Lanes that turn out to have no pending job are put to rest at the end, for that
--- locks them, too. A device that serves some organisations only looks at their lanes only.
+--   3. in all lanes of that organisation the highest priority, then groups that no device serves, then the one that would
+--      be done first had it been alone since its oldest job came (which is age plus work, so that neither small nor old
+--      ones wait for long). A further device joins a group only where that is_worth_joining.
+-- Returns with the organisation's lanes taken, so that no two devices are the first of a group. What somebody else has taken
+-- is passed over at first and waited for only by a transaction that holds no other lane, so that claims do not deadlock; so
+-- is an organisation's room, which is taken before its lanes. Lanes that turn out to have no pending job are put to rest at
+-- the end, for that locks them, too. A device that serves some organisations only looks at their lanes only.
 create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
 language plpgsql volatile as $$
 declare
@@ -16,8 +16,9 @@ declare
   v_lanes refcursor;
   v_lane bigint;
   v_org text;
-  v_busy bigint;
+  v_busy text;
   v_empty bigint[] := '{}';
+  v_full text[] := '{}';  -- organisations without room, which may have many lanes
   v_locked boolean := false;
   v_has_room boolean;
   v_holds_room boolean := false;
@@ -54,6 +55,11 @@ begin
   loop
     fetch v_lanes into v_lane, v_org;
     exit when not found;
+    continue when v_org = any (v_full);
+    if not qgjob.has_room(v_org) then
+      v_full := v_full || v_org;
+      continue;
+    end if;
     if qgjob.best_group(v_lane) is null then
       v_empty := v_empty || v_lane;
       continue;
@@ -61,19 +67,18 @@ begin
     v_has_room := qgjob.take_room(v_org, p_may_wait and not v_locked and not v_holds_room);
     v_holds_room := true;
     continue when not v_has_room;
-    perform from qgjob.lane where lane_id = v_lane for no key update skip locked;
-    if not found then
-      v_busy := coalesce(v_busy, v_lane);
+    if not qgjob.take_lanes(v_org, p_device.target, false) then
+      v_busy := coalesce(v_busy, v_org);
       continue;
     end if;
     v_locked := true;
-    v_chosen := qgjob.best_group(v_lane);
+    v_chosen := coalesce(qgjob.best_of_org(v_org, p_device), qgjob.best_group(v_lane));
     exit when v_chosen is not null;
   end loop;
 
   if v_chosen is null and v_busy is not null and p_may_wait and not v_locked then
-    perform from qgjob.lane where lane_id = v_busy for no key update;
-    v_chosen := qgjob.best_group(v_busy);
+    perform qgjob.take_lanes(v_busy, p_device.target, true);
+    v_chosen := qgjob.best_of_org(v_busy, p_device);
   end if;
   perform qgjob.rest_lane(lane_id) from unnest(v_empty) as lane_id;
   return v_chosen;

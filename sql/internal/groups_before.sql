@@ -1,16 +1,21 @@
 -- How many groups choose_group would give to one of these devices before this group, as things stand; 500 are counted
--- at most. Of another lane it is those that its pass leaves it: each costs the lane an install at least.
+-- at most. Of another organisation it is those that its pass leaves it: each costs the lane an install at least.
 create or replace function qgjob.groups_before(p_group qgjob.job_group, p_devices qgjob.device[]) returns integer
 language sql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
   with kind as materialized (
     select distinct labels, org_ids from unnest(p_devices)
+  ), own as materialized (  -- the lane by which its organisation gets its turn
+    select * from qgjob.lane
+    where org_id = p_group.org_id and target = p_group.target and active
+      and exists (select from kind where kind.labels @> lane.selector)
+    order by pass, lane_id desc limit 1
   )
   select count(*)::integer
   from (
     select
-    from qgjob.lane as own
-    join qgjob.lane on lane.target = own.target and lane.active and lane.pass <= own.pass
+    from own
+    join qgjob.lane on lane.target = own.target and lane.active and (lane.org_id = own.org_id or lane.pass <= own.pass)
     join qgjob.org on org.org_id = lane.org_id
     cross join lateral (
       select
@@ -21,12 +26,12 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
       ) as other
       where other.group_id <> p_group.group_id
         and (other.devices = 0 or qgjob.is_worth_joining(other.job_group))
-        and (lane.lane_id <> own.lane_id or (-other.head_priority, other.devices > 0, other.rank_at)
+        and (lane.org_id <> own.org_id or (-other.head_priority, other.devices > 0, other.rank_at)
           < (-p_group.head_priority, p_group.devices > 0, p_group.rank_at))
-      limit case when lane.lane_id = own.lane_id then 500 else 1 + least(499, floor(
+      limit case when lane.org_id = own.org_id then 500 else 1 + least(499, floor(
         (own.pass - lane.pass) * org.weight / greatest(1, qgjob.install_s(lane.org_id, lane.target)))) end
     ) as waiting
-    where own.lane_id = p_group.lane_id and (lane.pass < own.pass or lane.lane_id >= own.lane_id)
+    where (lane.org_id = own.org_id or lane.pass < own.pass or lane.lane_id > own.lane_id)
       and exists (
         select from kind where kind.labels @> lane.selector and qgjob.serves(kind.org_ids, lane.org_id))
       and qgjob.has_room(lane.org_id)

@@ -9,7 +9,7 @@ begin
   insert into qgjob.build (org_id, app_version_id, created_at) values (p_org_id, p_app_version_id, v_now)
   on conflict do nothing;
   -- Before its identity is asked for, so that who adds an artifact at the same time waits, or is waited for.
-  perform from qgjob.build where org_id = p_org_id and app_version_id = p_app_version_id for key share;
+  perform from qgjob.build where org_id = p_org_id and app_version_id = p_app_version_id for share;
   insert into qgjob.job_group (org_id, app_version_id, lane_id, target, selector, reset, grouped_by, build, created_at)
   select p_org_id, p_app_version_id, lane_id, target, selector, reset, p_grouped_by,
     qgjob.build_identity(p_org_id, p_app_version_id, selector ->> 'platform'), v_now

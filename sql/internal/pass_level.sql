@@ -1,14 +1,19 @@
--- The pass of those whose turn it is on devices of this target: the lowest of the lanes that wait and were served lately,
--- by the clock of the last service, and of the one that was served last. So a pause in which nothing waits changes
--- nothing, and neither does a lane that no device can serve. Null: nothing has been served yet.
-create or replace function qgjob.pass_level(p_target text) returns double precision language sql volatile as $$
+-- The pass of those whose turn it is on devices of this target that fit the selector: the lowest of the lanes that wait for
+-- some of them and were served lately, by the clock of the last service, and of the one that was served last. So a pause in
+-- which nothing waits changes nothing, and neither does a lane that no device can serve. Null: nothing has been served yet.
+drop function if exists qgjob.pass_level(text);
+create or replace function qgjob.pass_level(p_target text, p_selector jsonb) returns double precision
+language sql volatile as $$
   with latest as materialized (
-    select max(served_at) as at from qgjob.lane where target = p_target
+    select served_at as at from qgjob.lane
+    where target = p_target and served_at is not null and qgjob.may_compete(selector, p_selector)
+    order by served_at desc limit 1
   )
   select min(pass)
   from (
     select pass from qgjob.lane, latest
     where target = p_target and served_at >= latest.at - interval '10 minutes' and (active or served_at = latest.at)
+      and qgjob.may_compete(selector, p_selector)
     order by served_at desc limit 100
   ) as lately
 $$;

@@ -1,7 +1,8 @@
 -- For a device that finds nothing pending: half of the jobs that another device holds and has not started, where they are
 -- more work than an install takes, or wait for a test that takes four installs' time, but no more than p_max_s, and one at
--- least. Whoever holds them is told when it comes to start them. The jobs are locked, and their lane, which whoever claims
--- them may charge: who ends a batch holds lanes, too, and waits for others, so a locked one is not waited for.
+-- least. Whoever holds them is told when it comes to start them. The jobs are locked, and the organisation's lanes are
+-- taken, which whoever claims them may charge: who ends a batch holds lanes, too, and waits for others, so these are not
+-- waited for.
 drop function if exists qgjob.take_back(qgjob.device, integer);
 create or replace function qgjob.take_back(
   p_device qgjob.device, p_max_jobs integer, p_max_s double precision, out p_group_id bigint, out p_job_ids bigint[]
@@ -34,9 +35,7 @@ begin
   if v_batch is null or not qgjob.take_room(v_org, false) then
     return;
   end if;
-  perform from qgjob.lane
-  where lane_id = (select lane_id from qgjob.job_group where group_id = p_group_id) for no key update skip locked;
-  if not found then
+  if not qgjob.take_lanes(v_org, p_device.target, false) then
     return;
   end if;
 

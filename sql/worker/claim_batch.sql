@@ -86,9 +86,18 @@ begin
   if v_group.build is distinct from v_device.installed_build then
     v_charged := qgjob.install_s(v_group.org_id, v_group.target)
       + (select sum(predicted_s) from qgjob.job where job_id = any (v_jobs));
-    update qgjob.lane set served_at = v_now,
-      pass = pass + v_charged / (select weight from qgjob.org where org.org_id = lane.org_id)
-    where lane_id = v_group.lane_id;
+    if v_device.org_ids = array[v_group.org_id] then
+      v_charged := 0;  -- a device of its own takes nothing from anybody
+    end if;
+    with own as materialized (  -- a lane that is being put to rest or activated takes over what its siblings are charged
+      select lane_id from qgjob.lane
+      where org_id = v_group.org_id and target = v_group.target and active and v_device.labels @> selector
+      order by lane_id for no key update skip locked
+    )
+    update qgjob.lane set
+      pass = pass + v_charged / (select weight from qgjob.org where org.org_id = lane.org_id),
+      served_at = case when lane_id = v_group.lane_id then v_now else served_at end
+    where lane_id in (select lane_id from own);
   end if;
   insert into qgjob.batch as b
     (org_id, group_id, build, device_id, worker_id, epoch, install, chosen, charged_s, claimed_at, expires_at)

@@ -19,7 +19,7 @@ begin
   delete from qgjob.live_log where watched_until not between v_now - interval '1 min' and v_now + interval '1 min';
   perform qgjob.forget_deliveries();
   v_expired := qgjob.expire_batches();
-  if v_expired > 0 then
+  if v_expired > 0 or qgjob.charge_on_the_way() then
     -- A submission takes locks in an order of its own: not in a transaction that holds others.
     return query select v_expired, 0, 0;
     return;
