@@ -250,6 +250,16 @@ def test_one_wrong_result_and_none_is_recorded(engine: Engine) -> None:
     assert engine.statuses(jobs) == ["queued"] * 4
 
 
+@pytest.mark.parametrize("wrong", [5, {"tests": "t"}, {"files": 5}, {"reset_s": "NaN"}])
+def test_what_is_in_a_result_is_well_formed(engine: Engine, wrong: object) -> None:
+    run = engine.submit("a.js")
+    batch = engine.claim(engine.drive())
+    result = {"job_id": run.job_ids[0], "status": "completed", **wrong} if isinstance(wrong, dict) else wrong
+    with refused("results_are_a_list"):
+        engine.call("finish_jobs", lease=batch.lease, results=Jsonb([result]))
+    assert engine.job(run.job_ids[0]).status == "queued"
+
+
 def test_no_result_is_taken_without_a_lease(engine: Engine) -> None:
     (job_id,) = engine.submit("a.js").job_ids
     for write in (engine.start, engine.finish):

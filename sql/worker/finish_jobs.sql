@@ -26,7 +26,8 @@ declare
   v_final bigint[];
   v_again bigint[];
 begin
-  if jsonb_typeof(p_results) is distinct from 'array' then
+  if jsonb_typeof(p_results) is distinct from 'array'
+      or jsonb_path_exists(p_results, 'strict $[*] ? (@.type() != "object")') then
     raise exception using errcode = 'QJ422', constraint = 'results_are_a_list', column = 'results',
       message = 'Results are a list of objects, one for each job.';
   end if;
@@ -38,6 +39,13 @@ begin
   if found then
     raise exception using errcode = 'QJ422', constraint = 'a_failure_has_a_kind', column = 'status',
       message = 'A result is completed, cancelled, or failed with a failure_kind of test, timeout or infrastructure.';
+  end if;
+  perform from unnest(v_results) as result
+  where jsonb_typeof(result.tests) <> 'array' or jsonb_typeof(result.files) <> 'array'
+    or 'NaN' in (result.reset_s, result.upload_s, result.video_offset_s);
+  if found then
+    raise exception using errcode = 'QJ422', constraint = 'results_are_a_list', column = 'results',
+      message = 'The tests and files of a result are lists, and its times are numbers.';
   elsif (select count(distinct result.job_id) from unnest(v_results) as result) < cardinality(v_results) then
     raise exception using errcode = 'QJ422', constraint = 'a_job_ends_once', column = 'job_id',
       message = 'Each job has one result.';
