@@ -66,7 +66,8 @@ begin
         hint = 'Submit them as several runs.';
     end if;
     if not v_lanes_are_made then
-      perform qgjob.make_lanes(v_all, p_requests, p_each);
+      -- One run has one build: this is all that it needs, and few beside its thousands of jobs.
+      perform qgjob.make_lanes(v_all, case when p_each then p_requests else v_missing.requests end, p_each);
       v_lanes_are_made := true;
     end if;
     perform qgjob.make_groups(v_missing.org_id, v_missing.app_version_id, v_missing.requests, v_missing.grouped_by);
