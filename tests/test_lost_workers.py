@@ -1,5 +1,7 @@
 """kill -9 of a worker in the middle of a batch loses nothing and runs nothing finished again."""
 
+import time
+
 from engine import Engine
 from processes import Services, both_transports
 
@@ -90,6 +92,7 @@ def test_a_draining_worker_finishes_its_test_and_gives_back_the_rest(engine: Eng
     worker = services.worker("leaver", "--setting", "duration_s=1", "--lease", "30")
     run = engine.submit(*(f"tests/{number}.spec.js" for number in range(6)))
     assert wait_until(lambda: engine.run(run.run_id).running == 1, 30)
+    time.sleep(0.3)  # so that the worker, too, knows that it has started
     worker.process.terminate()
     assert worker.process.wait(30) == 0
     seen = engine.run(run.run_id)
