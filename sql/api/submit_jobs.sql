@@ -5,19 +5,20 @@ create or replace function qgjob.submit_jobs(p_submissions jsonb)
 returns table (job_id bigint, run_id bigint, status text, deduplicated boolean) language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
+  v_requests qgjob.run_request[];
   v_runs qgjob.submitted[];
 begin
-  perform qgjob.check_labels(labels, 'run')
-  from jsonb_to_recordset(p_submissions) as submission (labels jsonb) where labels <> '{}';
+  v_requests := array(
+    select (ordinality, null, org_id, app_version_id, coalesce(labels, '{}'), null, idempotency_key,
+      qgjob.submission_hash(idempotency_key, app_version_id, jsonb_build_array(job), '{}', coalesce(labels, '{}')),
+      traceparent)::qgjob.run_request
+    from rows from (jsonb_to_recordset(p_submissions) as (
+      org_id text, app_version_id text, labels jsonb, idempotency_key text, traceparent text, job jsonb)
+    ) with ordinality
+    order by ordinality);
+  perform qgjob.check_labels(labels, 'run') from unnest(v_requests);
   v_runs := array(select run from qgjob.accept_runs(
-    array(
-      select (ordinality, null, org_id, app_version_id, coalesce(labels, '{}'), null, idempotency_key,
-        qgjob.submission_hash(idempotency_key, app_version_id, jsonb_build_array(job), '{}', coalesce(labels, '{}')),
-        traceparent)::qgjob.run_request
-      from rows from (jsonb_to_recordset(p_submissions) as (
-        org_id text, app_version_id text, labels jsonb, idempotency_key text, traceparent text, job jsonb)
-      ) with ordinality
-      order by ordinality),
+    v_requests,
     qgjob.read_jobs(
       (select jsonb_agg(value -> 'job' order by ordinality) from jsonb_array_elements(p_submissions) with ordinality), '{}'),
     true) as run);
