@@ -7,13 +7,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
 
 import sql
-from api.access import Again, Caller, needs
+from api.access import Caller, needs
 from api.events import LastEventId, stream
 from api.junit import junit_xml
 from api.limits import RUN_BODY, RequestLimits
 from api.parameters import AfterSeq, Cursor, Db, Id, Key, Limit, Wait
 from api.problems import Forbidden
-from api.watches import Watches
+from api.watches import Waiter
 from qgjob import logs, tracing
 from qgjob.models import (
     MAX_JOBS_PER_RUN,
@@ -83,8 +83,7 @@ async def get_run(
     run_id: Id,
     db: Db,
     request: Request[Caller, Any, Any],
-    watched_runs: NamedDependency[SkipValidation[Watches[Run]]],
-    admit_again: Again,
+    watched_runs: NamedDependency[SkipValidation[Waiter[Run]]],
     wait: Wait = 0,
     after_seq: AfterSeq = -1,
     client_timeout_s: ClientTimeout = None,
@@ -94,10 +93,9 @@ async def get_run(
             raise Forbidden("scope_suffices", "To hold a run needs a token with the scope submit.")
         await sql.call(db, "hold_run", run_id=run_id, client_timeout_s=client_timeout_s)
     if not wait:
-        return await watched_runs.look(run_id, db)
-    async with watched_runs.of(run_id, db) as watched:
+        return await watched_runs.look(run_id)
+    async with watched_runs.of(run_id) as watched:
         await watched_runs.beyond(watched, after_seq, wait)
-        await admit_again()
         return watched.document
 
 
@@ -107,13 +105,9 @@ async def get_run(
     media_type="text/event-stream",
 )
 async def get_events(
-    run_id: Id,
-    db: Db,
-    watched_runs: NamedDependency[SkipValidation[Watches[Run]]],
-    admit_again: Again,
-    last_event_id: LastEventId = -1,
+    run_id: Id, watched_runs: NamedDependency[SkipValidation[Waiter[Run]]], last_event_id: LastEventId = -1
 ) -> Response[Any]:
-    return await stream(watched_runs, run_id, db, "run", last_event_id, admit_again)
+    return await stream(watched_runs, run_id, "run", last_event_id)
 
 
 @get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")
