@@ -25,6 +25,7 @@ from qgjob.models import (
     RunSubmission,
     RunSubmitted,
     Unserved,
+    Waiting,
 )
 
 ClientTimeout = Annotated[
@@ -128,6 +129,11 @@ async def list_failures(run_id: Id, db: Db, limit: Limit = 100) -> list[Failure]
     return await sql.many(db, Failure, "list_failures", run_id=run_id, org_id=db.org_id, limit=limit)
 
 
+@get("/{run_id:int}/why", summary="What its jobs wait for, told once for each group of them")
+async def list_waiting(run_id: Id, db: Db, limit: Limit = 50) -> list[Waiting]:
+    return await sql.many(db, Waiting, "list_waiting", run_id=run_id, org_id=db.org_id, limit=limit)
+
+
 @get("/{run_id:int}/unserved", summary="Devices that it waits for and no live worker drives")
 async def list_unserved(run_id: Id, db: Db) -> list[Unserved]:
     return await sql.many(db, Unserved, "list_unserved", run_id=run_id, org_id=db.org_id)
@@ -177,6 +183,7 @@ router = Router(
         get_events,
         get_junit,
         list_failures,
+        list_waiting,
         list_unserved,
         detach_run,
         cancel_run,

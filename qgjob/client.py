@@ -42,6 +42,7 @@ from qgjob.models import (
     TokenPage,
     Trust,
     Unserved,
+    Waiting,
     Webhook,
     WebhookAdded,
     WebhookRemoved,
@@ -149,6 +150,9 @@ class Client:
     def failures(self, run_id: str | int, *, limit: int, patience_s: float | None = None) -> list[Failure]:
         path = f"/runs/{segment(run_id)}/failures"
         return self._call("GET", path, list[Failure], params=[("limit", limit)], patience_s=patience_s)
+
+    def waiting(self, run_id: str | int) -> list[Waiting]:
+        return self._call("GET", f"/runs/{segment(run_id)}/why", list[Waiting])
 
     def unserved(self, run_id: str | int) -> list[Unserved]:
         """Tried once, like the long-poll that it goes with."""

@@ -103,7 +103,7 @@ def test_a_run_is_found_by_the_key_it_was_submitted_with(engine: Engine) -> None
 
 def test_nothing_is_told_of_other_organisations(engine: Engine) -> None:
     run = engine.submit("a.js")
-    for function in ("list_failures", "list_unserved"):
+    for function in ("list_failures", "list_waiting", "list_unserved"):
         with refused("run_exists"):
             engine.call(function, run_id=run.run_id, org_id="globex")
         with refused("run_exists"):

@@ -63,6 +63,7 @@ MATRIX: dict[str, Case] = {
     "GET /runs/{run_id}/junit.xml": RUN,
     "GET /runs/{run_id}/events": RUN,
     "GET /runs/{run_id}/failures": RUN,
+    "GET /runs/{run_id}/why": RUN,
     "GET /runs/{run_id}/unserved": RUN,
     "POST /runs/{run_id}/detach": RUN,
     "POST /runs/{run_id}/cancel": RUN,

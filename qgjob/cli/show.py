@@ -21,7 +21,7 @@ LIST_EPILOG = options.examples(
     "qgjob list --org-id=qualgent --status=running --limit=10",
     "qgjob list --org-id=qualgent --status=failed --since=24h --json",
 )
-WHY_EPILOG = options.examples("qgjob why --job-id=34", "qgjob why --job-id=34 --json")
+WHY_EPILOG = options.examples("qgjob why --job-id=34", "qgjob why --run-id=12", "qgjob why --job-id=34 --json")
 
 
 def one_of(job_id: str | None, run_id: str | None) -> tuple[str | None, str | None]:
@@ -202,12 +202,18 @@ def list_jobs(
 
 def why(
     *,
-    job_id: options.RequiredJobId,
+    job_id: options.JobId = None,
+    run_id: options.RunId = None,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
-    """Say what a job waits for, which device will probably run it when; or why it ran where it did."""
-    found = settings.connect(server_url).why(job_id)
+    """Say what a job waits for, which device will probably run it when; or why it ran where it did. Of a run, what its
+    jobs wait for."""
+    job_id, run_id = one_of(job_id, run_id)
+    client = settings.connect(server_url)
+    if job_id is None:
+        return show_waiting(client, run_id or "", as_json=as_json)
+    found = client.why(job_id)
     if as_json:
         output.answer_json("why", found)
         return Exit.OK
@@ -230,4 +236,26 @@ def why(
             ]
         )
     )
+    return Exit.OK
+
+
+def show_waiting(client: Client, run_id: str, *, as_json: bool) -> int:
+    """What many jobs wait for is said once: of the first of them, and of how many."""
+    found = client.waiting(run_id)
+    if as_json:
+        output.answer_json("waiting", found)
+        return Exit.OK
+    rows = [
+        (
+            str(each.jobs),
+            each.status,
+            words.target(each.target, each.selector),
+            str(each.job_id),
+            "" if each.predicted_start_s is None else words.duration(each.predicted_start_s),
+            each.predicted_device or "",
+            each.reason,
+        )
+        for each in found
+    ]
+    output.rows("JOBS STATUS TARGET FIRST STARTS_IN ON WHY", rows, empty=f"no job of run {run_id} waits")
     return Exit.OK
