@@ -308,11 +308,13 @@ class Failure(Struct):
 
 
 class Unserved(Struct):
-    """Devices that jobs of a run wait for and no live worker drives."""
+    """Devices that jobs of a run wait for and no live worker drives. `nearest`: the labels that come nearest among the
+    live ones of this target; null where there is none."""
 
     target: Target
     selector: Selector
     jobs: int
+    nearest: dict[str, str] | None = None
 
 
 class RunPage(Struct):
