@@ -2,6 +2,7 @@
 
 import pytest
 from engine import Engine, refused
+from psycopg.types.json import Jsonb
 
 
 def ids(rows: list[tuple[int]]) -> list[int]:
@@ -31,7 +32,45 @@ def test_every_filter_of_jobs_filters(engine: Engine) -> None:
     assert list_jobs(engine, "p_app_version_id => 'v2'") == [device]
     assert list_jobs(engine, "p_run_id => %s", run.run_id) == run.job_ids[::-1]
     assert list_jobs(engine, "p_since => qgjob.now() + interval '1 hour'") == []
+    assert list_jobs(engine, "p_test => 'b.js'") == [run.job_ids[1]]
     assert list_jobs(engine, "p_org_id => 'acme', p_status => '{pending}', p_target => 'emulator'") == [run.job_ids[1]]
+
+
+@pytest.mark.parametrize(
+    ("glob", "matching"),
+    [
+        ("tests/*.js", ["tests/a.js"]),
+        ("tests/**/*.js", ["tests/a.js", "tests/deep/er/b+c.js"]),
+        ("**/b*", ["tests/deep/er/b+c.js"]),
+        ("tests/**", ["tests/a.js", "tests/deep/er/b+c.js", "tests/[id] (1).ts"]),
+        ("tests/?.js", ["tests/a.js"]),
+        ("tests/deep/er/b+c.js", ["tests/deep/er/b+c.js"]),
+        ("tests/deep/er/b+?.js", ["tests/deep/er/b+c.js"]),
+        ("tests/[id] (1).*", ["tests/[id] (1).ts"]),
+        ("a.js", []),
+        ("tests", []),
+        ("tests/[", []),
+        ("tests/?js", []),
+        ("*\\d", []),
+    ],
+)
+def test_a_glob_finds_the_paths_that_it_stands_for(engine: Engine, glob: str, matching: list[str]) -> None:
+    engine.submit("tests/a.js", "tests/deep/er/b+c.js", "tests/[id] (1).ts")
+    found = engine.rows("select test_path from qgjob.list_jobs(p_test => %s) order by job_id", glob)
+    assert [one.test_path for one in found] == matching
+
+
+def test_runs_are_found_by_all_of_the_labels_that_are_named(engine: Engine) -> None:
+    main = engine.submit("a.js", labels={"branch": "main", "pr": "7"}).run_id
+    other = engine.submit("a.js", labels={"branch": "other", "pr": "7"}).run_id
+    engine.submit("a.js")
+
+    def found(**labels: str) -> list[int]:
+        return ids(engine.rows("select run_id from qgjob.list_runs('acme', p_labels => %s)", Jsonb(labels)))
+
+    assert found(pr="7") == [other, main]
+    assert found(pr="7", branch="main") == [main]
+    assert found(branch="mai") == []
 
 
 def test_runs_are_listed_newest_first_of_one_organisation(engine: Engine) -> None:

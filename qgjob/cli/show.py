@@ -20,6 +20,7 @@ STATUS_EPILOG = options.examples(
 LIST_EPILOG = options.examples(
     "qgjob list --org-id=qualgent --status=running --limit=10",
     "qgjob list --org-id=qualgent --status=failed --since=24h --json",
+    "qgjob list --org-id=qualgent --test='tests/checkout/**'",
 )
 WHY_EPILOG = options.examples("qgjob why --job-id=34", "qgjob why --run-id=12", "qgjob why --job-id=34 --json")
 
@@ -174,6 +175,9 @@ def list_jobs(
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="Created in the last 24h, 7d, …, or since a date.")
     ] = None,
+    test: Annotated[
+        str | None, typer.Option("--test", metavar="PATH|GLOB", help="Jobs of this spec; in a quoted glob: *, **, ?.")
+    ] = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     as_json: options.Json = False,
@@ -187,6 +191,7 @@ def list_jobs(
     asked += [("app_version_id", app_version_id)] if app_version_id is not None else []
     asked += [("run_id", run_id)] if run_id is not None else []
     asked += [("since", words.since(since))] if since is not None else []
+    asked += [("test", test)] if test is not None else []
     asked += [("limit", limit)]
     page = settings.connect(server_url).jobs(page_of(asked, cursor))
     if as_json:
