@@ -215,14 +215,14 @@ class Client:
     def groups(self, org_id: str | None) -> list[Group]:
         return self._call("GET", "/groups", list[Group], params=of_org(org_id))
 
-    def workers(self) -> list[Worker]:
-        return self._call("GET", "/workers", list[Worker])
+    def workers(self, *, every: bool = False) -> list[Worker]:
+        return self._call("GET", "/workers", list[Worker], params=[("all", "true")] if every else [])
 
     def drain(self, worker_id: str | int) -> Worker:
         return self._call("POST", f"/workers/{segment(worker_id)}/drain", Worker)
 
-    def devices(self) -> list[Device]:
-        return self._call("GET", "/devices", list[Device])
+    def devices(self, *, every: bool = False) -> list[Device]:
+        return self._call("GET", "/devices", list[Device], params=[("all", "true")] if every else [])
 
     def quarantine(self, device_id: str | int, reason: str) -> Device:
         return self._call(

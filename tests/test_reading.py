@@ -187,6 +187,32 @@ def test_devices_and_workers_are_listed_with_what_they_do(engine: Engine) -> Non
     assert engine.rows("select name, status from qgjob.list_devices('emulator')")[1] == ("phone-2", "offline")
 
 
+def test_workers_and_devices_that_are_gone_for_a_day_are_not_listed_unless_all_are(engine: Engine) -> None:
+    here = engine.drive("here", lease_s=3600)
+    gone, lost, unplugged = (engine.drive(name) for name in ("gone", "lost", "unplugged"))
+    engine.call("end_worker", worker_id=gone.worker_id)
+    engine.call("release_device", worker_id=unplugged.worker_id, device_id=unplugged.device_id)
+
+    def listed(**options: bool) -> list[list[str]]:
+        answers = (engine.rows(f"select name from qgjob.{of}(p_all => %s)", options.get("all", False))
+                   for of in ("list_workers", "list_devices"))  # fmt: skip
+        return [sorted(one.name.removeprefix("of ") for one in answer) for answer in answers]
+
+    everything = [["gone", "here", "lost", "unplugged"]] * 2
+    engine.move_clock(80_000)
+    for driver in (here, unplugged):
+        engine.call("heartbeat", worker_id=driver.worker_id)
+    assert listed() == everything, "a day has not passed"
+    engine.move_clock(10_000)
+    assert listed() == [["here", "unplugged"], ["here"]]
+    assert listed(all=True) == everything
+    assert engine.rows("select name from reporting.workers order by 1") == [("of here",), ("of unplugged",)]
+    assert engine.call("list_workers", worker_id=gone.worker_id).status == "ended"
+    assert engine.call("list_devices", device_id=lost.device_id).status == "offline"
+    engine.call("register_device", worker_id=here.worker_id, name="unplugged", target="emulator")
+    assert listed()[1] == ["here", "unplugged"]
+
+
 def test_health_is_degraded_while_jobs_wait_for_a_target_that_nobody_drives(engine: Engine) -> None:
     engine.submit({"test_path": "a.js", "target": "device"})
     engine.drive("phone-1", "emulator")
