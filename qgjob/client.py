@@ -11,6 +11,7 @@ from qgjob.models import (
     ArtifactAdded,
     Attempt,
     AttemptFile,
+    Build,
     BuildPage,
     Cancelled,
     DeliveryPage,
@@ -111,6 +112,9 @@ class Client:
 
     def builds(self, params: Params) -> BuildPage:
         return self._call("GET", "/builds", BuildPage, params=params)
+
+    def build(self, org_id: str, app_version_id: str) -> Build:
+        return self._call("GET", f"/builds/{segment(org_id)}/{segment(app_version_id)}", Build)
 
     def add_artifact(self, addition: dict[str, str | int | None]) -> ArtifactAdded:
         return self._call("POST", "/builds", ArtifactAdded, body=msgspec.json.encode(addition))
