@@ -97,6 +97,9 @@ async def list_jobs(
     app_version_id: FromQuery[str | None] = None,
     run_id: Cursor = None,
     since: FromQuery[datetime | None] = None,
+    test: Annotated[
+        str | None, QueryParameter(max_length=512, description="its test_path, or a glob: *, ** and ?")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> JobPage:
@@ -110,6 +113,7 @@ async def list_jobs(
         app_version_id=app_version_id,
         run_id=run_id,
         since=since,
+        test=test,
         limit=limit,
         cursor=cursor,
     )

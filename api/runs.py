@@ -12,7 +12,7 @@ from api.events import LastEventId, stream
 from api.junit import junit_xml
 from api.limits import RUN_BODY, RequestLimits
 from api.parameters import AfterSeq, Cursor, Db, Id, Key, Limit, Wait
-from api.problems import Forbidden
+from api.problems import Forbidden, Wrong
 from api.watches import Waiter
 from qgjob import logs, tracing
 from qgjob.models import (
@@ -25,6 +25,7 @@ from qgjob.models import (
     RunSubmission,
     RunSubmitted,
     Unserved,
+    Waiting,
 )
 
 ClientTimeout = Annotated[
@@ -59,6 +60,7 @@ async def list_runs(
     db: Db,
     org_id: FromQuery[str | None] = None,
     app_version_id: FromQuery[str | None] = None,
+    label: Annotated[list[str] | None, QueryParameter(description="KEY=VALUE among its labels; repeats")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     idempotency_key: Annotated[
@@ -71,11 +73,22 @@ async def list_runs(
         "list_runs",
         org_id=org_id or db.org_id,
         app_version_id=app_version_id,
+        labels=sql.Json(labels_of(label)) if label else None,
         limit=limit,
         cursor=cursor,
         idempotency_key=idempotency_key,
     )
     return RunPage(runs, next_cursor=runs[-1].run_id if len(runs) == limit else None)
+
+
+def labels_of(said: list[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for pair in said:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise Wrong("label_is_a_pair", f"A label is KEY=VALUE, not {pair!r}.", field="label")
+        labels[name] = value
+    return labels
 
 
 @get("/{run_id:int}", summary="Look at one run, or wait until it changes")
@@ -120,6 +133,11 @@ async def get_junit(run_id: Id, db: Db) -> Response[bytes]:
 @get("/{run_id:int}/failures", summary="What did not simply pass, and why")
 async def list_failures(run_id: Id, db: Db, limit: Limit = 100) -> list[Failure]:
     return await sql.many(db, Failure, "list_failures", run_id=run_id, org_id=db.org_id, limit=limit)
+
+
+@get("/{run_id:int}/why", summary="What its jobs wait for, told once for each group of them")
+async def list_waiting(run_id: Id, db: Db, limit: Limit = 50) -> list[Waiting]:
+    return await sql.many(db, Waiting, "list_waiting", run_id=run_id, org_id=db.org_id, limit=limit)
 
 
 @get("/{run_id:int}/unserved", summary="Devices that it waits for and no live worker drives")
@@ -171,6 +189,7 @@ router = Router(
         get_events,
         get_junit,
         list_failures,
+        list_waiting,
         list_unserved,
         detach_run,
         cancel_run,

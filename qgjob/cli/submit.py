@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qgjob.cli import following, junit, options, output, settings, words
+from qgjob.cli import attending, following, junit, options, output, settings, words
 from qgjob.cli import selection as select
 from qgjob.cli.options import OnInterrupt
 from qgjob.cli.selection import ManifestDefaults
@@ -130,7 +130,10 @@ def submit(
         if run_id is None:
             output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
         raise
-    return following.follow(client, run.run_id, how) if waits else Exit.OK
+    if waits:
+        return following.follow(client, run.run_id, how)
+    attending.warn(client, run.run_id)
+    return Exit.OK
 
 
 def merged(flags: ManifestDefaults, plan: ManifestDefaults, project: Project) -> JobDefaults:
