@@ -52,6 +52,7 @@ def test_every_filter_of_jobs_filters(engine: Engine) -> None:
         ("tests/[", []),
         ("tests/?js", []),
         ("*\\d", []),
+        ("**/\x01", []),
     ],
 )
 def test_a_glob_finds_the_paths_that_it_stands_for(engine: Engine, glob: str, matching: list[str]) -> None:
