@@ -14,5 +14,5 @@ create or replace function qgjob.list_jobs(
     and (p_since is null or created_at >= p_since)
     and (p_cursor is null or job_id < p_cursor)
   order by job_id desc
-  limit p_limit
+  limit case when p_limit < 0 then 0 else p_limit end
 $$;

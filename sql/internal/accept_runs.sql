@@ -34,6 +34,12 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'idempotency_key_is_short', column = 'idempotency_key',
       message = 'An idempotency key has 1 to 255 characters.';
   end if;
+  perform from unnest(p_runs) where traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$';
+  if found then
+    raise exception using errcode = 'QJ422', constraint = 'traceparent_is_w3c', column = 'traceparent',
+      message = 'traceparent is a W3C trace context: version-trace-parent-flags, in digits from 0 to 9 and a to f.',
+      hint = 'Leave it out where there is none.';
+  end if;
   v_all := array(
     select (number, nextval('qgjob.run_run_id_seq'), org_id, app_version_id, labels,
       case when group_by <> '{}' then qgjob.grouped_by(group_by, labels) else '{}' end,
