@@ -5,7 +5,7 @@
 -- checks them; those of a run that is run again may be older than their limits.
 --
 -- Order of locks: lanes that are new, builds and groups that are new, runs with a key by key, jobs by (group, test_path),
--- those that are joined by id, lanes, groups (to raise their heads), the organisations' counts. Submissions of the same
+-- those that are joined by id, lanes, the limit of lanes, groups (to raise their heads), the organisations' counts. Submissions of the same
 -- jobs therefore wait for each other and never deadlock.
 create or replace function qgjob.accept_runs(
   p_runs qgjob.run_request[], p_requests qgjob.job_request[], p_each boolean
@@ -194,7 +194,7 @@ begin
     update qgjob.run set total = cardinality(v_wanted), remaining = cardinality(v_wanted) where run_id = any (v_new);
   end if;
 
-  perform qgjob.raise_heads(v_created || v_joined);
+  perform qgjob.raise_heads(v_created || v_joined, true);
   if v_joined <> '{}' then
     perform qgjob.announce(v_joined);
   end if;
