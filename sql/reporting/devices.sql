@@ -11,3 +11,23 @@ create or replace view reporting.devices with (security_invoker = true) as
     ) then device.installed_build end as installed_build, device.epoch, device.quarantined_at, device.quarantined_by, device.quarantine_reason,
     device.strikes, device.org_ids
   from qgjob.device left join qgjob.worker using (worker_id);
+
+comment on view reporting.devices is
+  'Every device, who drives it, and what it is doing; in quarantine it gets no batch.';
+comment on column reporting.devices.device_id is 'The number of the device.';
+comment on column reporting.devices.name is 'Its name, unique among all.';
+comment on column reporting.devices.target is 'The kind of device: emulator, device or browserstack.';
+comment on column reporting.devices.labels is 'What it has, for selectors to name.';
+comment on column reporting.devices.worker is 'The worker that drives it.';
+comment on column reporting.devices.status is
+  'idle, busy (holds a batch), quarantined, or offline (no live worker drives it).';
+comment on column reporting.devices.installed_build is
+  'The build that it holds: organisation and SHA-256, or the version where no file is known. Only its '
+  'organisation sees it.';
+comment on column reporting.devices.epoch is 'Grows with every batch that it is given.';
+comment on column reporting.devices.quarantined_at is 'Since when it is in quarantine.';
+comment on column reporting.devices.quarantined_by is
+  'Who put it there: person, or health (losses in a row, or its probe complained).';
+comment on column reporting.devices.quarantine_reason is 'Why.';
+comment on column reporting.devices.strikes is 'Losses in a row; three put it into quarantine.';
+comment on column reporting.devices.org_ids is 'The organisations that it serves; null is everybody.';
