@@ -11,6 +11,8 @@ from msgspec import Meta, Struct, field
 Target = Literal["emulator", "device", "browserstack"]
 Priority = Literal["low", "normal", "high", "urgent"]
 Reset = Literal["reinstall", "clear", "restart", "none"]
+Retries = Annotated[int, Meta(ge=0, le=10)]
+TimeoutS = Annotated[int, Meta(ge=1, le=86_400)]
 Status = Literal["pending", "queued", "running", "completed", "failed", "cancelled"]
 RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 FailureKind = Literal["test", "timeout", "infrastructure"]
@@ -34,8 +36,8 @@ class JobDefaults(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_onl
     selector: Selector | None = None
     reset: Reset | None = None
     priority: Priority | None = None
-    retries: Annotated[int, Meta(ge=0, le=10)] | None = None
-    timeout_s: Annotated[int, Meta(ge=1, le=86_400)] | None = None
+    retries: Retries | None = None
+    timeout_s: TimeoutS | None = None
     dedupe: bool | None = None
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 from engine import Engine
+from processes import Services
 from psycopg.types.json import Jsonb
 from test_submissions_together import submission, together
 
@@ -71,3 +72,9 @@ def test_a_run_from_before_these_limits_is_run_again_as_it_was(engine: Engine) -
     engine.rows("update qgjob.run set labels = %s where run_id = %s returning 1", Jsonb(labels), run.run_id)
     again = engine.call("retry_run", run_id=run.run_id, only="all")
     assert engine.value("select labels from qgjob.run where run_id = %s", again.run_id) == labels
+
+
+def test_a_worker_gives_its_devices_one_value_of_a_label(services: Services) -> None:
+    child = services.start("twice", "worker", "--executor=simulated", "--label=os=14", "--label=os=15")
+    assert child.process.wait(60) == 2
+    assert "os is given twice: os=14 and os=15" in child.last_lines()

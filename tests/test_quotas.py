@@ -127,6 +127,54 @@ def test_a_message_waits_for_room_instead_of_being_lost(engine: Engine) -> None:
     assert engine.value("select count(*) from qgjob.job where test_path = 'b.js'") == 1
 
 
+def selecting(*numbers: int, **more: str) -> list[dict[str, object]]:
+    return [{"test_path": "a.js", "selector": {"number": str(number)}, **more} for number in numbers]
+
+
+def test_jobs_wait_for_a_limited_number_of_selectors(engine: Engine) -> None:
+    run = engine.submit(*selecting(*range(198)))
+    told = "may wait for 200 different selectors of the target emulator: they wait for 198, and this submission has 3"
+    with pytest.raises(psycopg.Error, match=told) as refusal:
+        engine.submit(*selecting(5, 198, 199, 200), build="v2")
+    assert (refusal.value.sqlstate, refusal.value.diag.column_name) == ("QJ429", "selector")
+    assert engine.value("select count(*) from qgjob.build") == 1, "nothing is left of it"
+    engine.submit(*selecting(198, 199), build="v2")
+    engine.submit(*selecting(*range(200)), build="v3")
+    engine.submit(*selecting(200, target="device"))
+    engine.submit(*selecting(200), org="globex")
+    with refused("waiting_selectors_are_limited"):
+        engine.submit(*selecting(200))
+    engine.call("cancel_run", run_id=run.run_id)
+    with refused("waiting_selectors_are_limited"):
+        engine.submit(*selecting(200))
+
+
+def test_a_selector_that_nobody_waits_for_any_more_makes_room(engine: Engine) -> None:
+    run = engine.submit(*selecting(*range(200)))
+    driver = engine.drive(number="7")
+    batch = engine.claim(driver)
+    engine.submit(*selecting(200))
+    with refused("waiting_selectors_are_limited"):
+        engine.submit(*selecting(201))
+    engine.release(batch.lease)  # what comes back is never refused
+    assert engine.job(batch.jobs[0]["job_id"]).status == "pending"
+    engine.call("cancel_run", run_id=run.run_id)
+    assert engine.submit(*selecting(*range(300, 499))).total == 199
+    with refused("waiting_selectors_are_limited"):
+        engine.submit(*selecting(500))
+
+
+def test_two_that_submit_at_once_do_not_share_the_last_selector(engine: Engine, second: Session) -> None:  # noqa: F811
+    engine.submit(*selecting(*range(199)))
+    engine.submit(*selecting(1000, target="device"))
+    with held(engine):
+        engine.submit(*selecting(199, target="emulator"), *selecting(1001, target="device"))
+        other = second.blocked(lambda session: session.submit(*selecting(1002, target="device"), *selecting(200)))
+    with refused("waiting_selectors_are_limited"):
+        after(other)
+    assert engine.value("select count(*) from qgjob.lane where active and target = 'emulator'") == 200
+
+
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [

@@ -60,3 +60,12 @@ def test_every_function_is_in_the_file_of_its_name(engine: Engine) -> None:
 def test_every_file_begins_by_saying_what_its_object_is_for() -> None:
     for path in (CHECKOUT / "sql").glob("*/*.sql"):
         assert path.read_text().startswith("-- "), path
+
+
+def test_every_view_for_people_and_each_of_its_columns_says_what_it_is(engine: Engine) -> None:
+    silent = engine.rows(
+        "select relname, attname from pg_class left join pg_attribute on attrelid = pg_class.oid and attnum > 0 "
+        "where relnamespace = 'reporting'::regnamespace and relkind = 'v' "
+        "and (obj_description(pg_class.oid) is null or col_description(pg_class.oid, attnum) is null)"
+    )
+    assert silent == []

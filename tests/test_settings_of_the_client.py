@@ -50,10 +50,11 @@ def test_outside_a_repository_only_the_current_folder_is_read(tmp_path: Path) ->
 
 
 def test_an_unknown_key_of_the_project_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".qgjob.toml").write_text('organisation = "a"')
+    (tmp_path / ".qgjob.toml").write_text('org_id = "a"\nprioriti = "low"')
     result = qgjob("list", cwd=tmp_path)
     assert result.exit == 2
-    assert "organisation" in result.stderr
+    assert ".qgjob.toml, line 2: the file has a key 'prioriti' that means nothing" in result.stderr
+    assert "did you mean priority? it may have org_id, app_version_id, target, priority, reset" in result.stderr
 
 
 def test_a_submission_takes_its_defaults_from_the_project_file(tmp_path: Path) -> None:

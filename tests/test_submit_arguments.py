@@ -173,9 +173,44 @@ def test_a_manifest_says_what_to_run_and_flags_win_over_it(tmp_path: Path, kind:
     assert plan["jobs"] == [{"test_path": "a", "target": "emulator"}, {"test_path": "b", "target": "emulator"}]
 
 
-def test_a_manifest_with_a_misspelt_key_is_a_usage_error(tmp_path: Path) -> None:
-    (tmp_path / "m.toml").write_text("tests = [{path = 'a', prioritty = 'high'}]")
-    assert "prioritty" in refused(f"--manifest={tmp_path / 'm.toml'}").stderr
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("[[tests]]\npath = 'a'\nprioritty = 'high'",
+         "line 3: tests[0] has a key 'prioritty' that means nothing; did you mean priority? it may have targets, "
+         "priority, timeout_s, retries, reset, dedupe, path, test_path"),
+        ("[[tests]]\npath = 'a'\n[[tests]]\npath = 'b'\nreset = 'cleer'",
+         "line 5: tests[1].reset is one of clear, none, reinstall, restart, not \"cleer\"; did you mean clear?"),
+        ("tests = []\n[defalts]\nretries = 1",
+         "line 2: the file has a key 'defalts' that means nothing; did you mean defaults?"),
+        ("tests = [{path = 'a', retries = 11}]", "line 1: tests[0].retries is a whole number from 0 to 10, not 11"),
+        ("tests = [{path = 'a', dedupe = 'yes'}]", "line 1: tests[0].dedupe is true or false, not \"yes\""),
+        ("tests = [{path = 'a', targets = 'device'}]", "line 1: tests[0].targets is a list, not \"device\""),
+        ("tests = ['a']", "tests[0] is a table of keys and values, not \"a\""),
+        ("tests = []\nlabels = {build = 7}", "line 2: labels.build is a text, not 7"),
+        ("defaults = {}", "the file lacks tests"),
+        ("tests = [\n{path = }]", "(at line 2, column 9)"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_manifest_is_told_with_its_line(tmp_path: Path, written: str, told: str) -> None:
+    (tmp_path / "m.toml").write_text(written)
+    stderr = " ".join(refused("--manifest=m.toml", cwd=tmp_path).stderr.split()).replace(" hint: ", "; ")
+    assert "m.toml" in stderr
+    assert told in stderr
+
+
+def test_a_manifest_in_json_is_told_about_in_the_same_words(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text('{"tests": [\n  {"path": "a",\n   "priority": "asap"}]}')
+    told = 'm.json, line 3: tests[0].priority is one of high, low, normal, urgent, not "asap"'
+    assert told in refused("--manifest=m.json", cwd=tmp_path).stderr
+    (tmp_path / "m.json").write_text('{"tests": [\n},]')
+    assert "line 2 column 1" in refused("--manifest=m.json", cwd=tmp_path).stderr
+
+
+def test_a_label_has_one_value(tmp_path: Path) -> None:
+    assert "--label gives a twice: a=1 and a=2" in refused("--test=a", "--label=a=1", "--label=a=2").stderr
+    (tmp_path / ".qgjob.toml").write_text('labels = {a = "1"}')
+    assert planned("--test=a", "--label=a=2", "--label=a=2", cwd=tmp_path)["labels"] == {"a": "2"}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ def pairs(settings: list[str], flag: str) -> dict[str, str]:
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise typer.BadParameter(f"{setting!r} is not of the form NAME=VALUE", param_hint=flag)
-        found[name] = value
+        if found.setdefault(name, value) != value:
+            raise typer.BadParameter(f"{name} is given twice: {name}={found[name]} and {setting}", param_hint=flag)
     return found
 
 

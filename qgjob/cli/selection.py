@@ -4,16 +4,15 @@ import glob
 import os
 import posixpath
 import sys
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import get_args
 
 import msgspec
 
-from qgjob.cli import output
+from qgjob.cli import documents, output
 from qgjob.errors import Usage
-from qgjob.models import MAX_JOBS_PER_RUN, JobSubmission, Priority, Reset, Selector, Target
+from qgjob.models import MAX_JOBS_PER_RUN, JobSubmission, Priority, Reset, Retries, Selector, Target, TimeoutS
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 
@@ -23,8 +22,8 @@ class ManifestDefaults(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
 
     targets: list[str] | None = None
     priority: Priority | None = None
-    timeout_s: int | None = None
-    retries: int | None = None
+    timeout_s: TimeoutS | None = None
+    retries: Retries | None = None
     reset: Reset | None = None
     dedupe: bool | None = None
 
@@ -47,13 +46,8 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def read_manifest(file: str) -> Manifest:
-    path = Path(file)
-    try:
-        if path.suffix.lower() == ".json":
-            return msgspec.json.decode(path.read_bytes(), type=Manifest)
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Manifest)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.DecodeError) as error:
-        raise Usage(f"cannot use the manifest {file}: {error}") from error
+    text, content = documents.parsed(Path(file))
+    return documents.fitting(Path(file), text, content, Manifest)
 
 
 def read_list(file: str) -> list[str]:
@@ -147,7 +141,8 @@ def parse_labels(texts: Iterable[str]) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise Usage(f"--label: not key=value: {text!r}")
-        labels[key] = value
+        if labels.setdefault(key, value) != value:
+            raise Usage(f"--label gives {key} twice: {key}={labels[key]} and {text}")
     return labels
 
 

@@ -5,7 +5,6 @@ repository, in a pull request for example, could send the token elsewhere.
 """
 
 import os
-import tomllib
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,10 +12,10 @@ from typing import Literal
 import msgspec
 
 from qgjob import oidc, tracing
-from qgjob.cli import credentials, output, words
+from qgjob.cli import credentials, documents, output, words
 from qgjob.client import Client
 from qgjob.errors import Usage
-from qgjob.models import Priority, Reset
+from qgjob.models import Priority, Reset, Retries
 
 DEFAULT_SERVER_URL = "http://127.0.0.1:8080"
 PROJECT_FILE = ".qgjob.toml"
@@ -31,7 +30,7 @@ class Project(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     target: str | list[str] | None = None
     priority: Priority | None = None
     reset: Reset | None = None
-    retries: int | None = None
+    retries: Retries | None = None
     job_timeout: str | None = None
     labels: dict[str, str] = {}
 
@@ -50,16 +49,12 @@ def project() -> Project:
 
 
 def read_project(file: Path) -> Project:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-        if forbidden := sorted(NEVER_IN_A_PROJECT & content.keys()):
-            raise Usage(
-                f"{file} sets {forbidden[0]}: a project file may not",
-                hint="set QGJOB_SERVER_URL and QGJOB_TOKEN instead",
-            )
-        return msgspec.convert(content, Project)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise Usage(f"cannot use {file}: {error}") from error
+    text, content = documents.parsed(file)
+    if forbidden := sorted(NEVER_IN_A_PROJECT & content.keys()):
+        raise Usage(
+            f"{file} sets {forbidden[0]}: a project file may not", hint="set QGJOB_SERVER_URL and QGJOB_TOKEN instead"
+        )
+    return documents.fitting(file, text, content, Project)
 
 
 def required(key: Literal["org_id", "app_version_id"], *said: str | None) -> str:

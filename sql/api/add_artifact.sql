@@ -16,7 +16,9 @@ declare
   v_key text := format('builds/%s/%s.', p_org_id, p_sha256);
   v_added boolean;
 begin
+  perform qgjob.require_name('org_id', p_org_id);
   perform qgjob.require_org(p_org_id);
+  perform qgjob.require_name('app_version_id', p_app_version_id);
   if p_size <= 0 then
     raise exception using errcode = 'QJ422', constraint = 'size_is_positive', column = 'size',
       message = 'The file is empty.';

@@ -15,7 +15,10 @@ declare
 begin
   perform qgjob.require_name('org_id', p_org_id);
   perform qgjob.require_org(p_org_id);
-  if coalesce(p_repository_owner_id !~ '^[0-9]{1,20}$', true) then
+  if p_issuer is null or length(p_issuer) not between 1 and 255 then
+    raise exception using errcode = 'QJ422', constraint = 'issuer_is_short', column = 'issuer',
+      message = 'issuer is the address of who signs the tokens, of at most 255 characters.';
+  elsif coalesce(p_repository_owner_id !~ '^[0-9]{1,20}$', true) then
     raise exception using errcode = 'QJ422', constraint = 'owner_id_is_a_number', column = 'repository_owner_id',
       message = 'repository_owner_id is the number that GitHub gave to the owner of the repository.',
       hint = 'gh api users/OWNER --jq .id';

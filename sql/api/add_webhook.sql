@@ -18,7 +18,7 @@ begin
   perform qgjob.require_org(p_org_id);
   perform qgjob.check_webhook(p_url, p_events, p_format, p_description, p_secret);
   if length(p_idempotency_key) not between 1 and 255 then
-    raise exception using errcode = 'QJ422', constraint = 'idempotency_key_is_short',
+    raise exception using errcode = 'QJ422', constraint = 'idempotency_key_is_short', column = 'idempotency_key',
       message = 'An idempotency key is 1 to 255 characters.';
   end if;
   insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;

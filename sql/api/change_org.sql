@@ -16,7 +16,7 @@ declare
   v_was double precision;
 begin
   if jsonb_typeof(p_changes) is distinct from 'object' then
-    raise exception using errcode = 'QJ422', constraint = 'org_settings_are_an_object',
+    raise exception using errcode = 'QJ422', constraint = 'org_settings_are_an_object', column = 'changes',
       message = 'The settings of an organisation are an object.';
   end if;
   select * into v_org from qgjob.org where org_id = p_org_id and qgjob.may_see(org_id) for no key update;
@@ -30,7 +30,7 @@ begin
       hint = 'That takes an admin of all organisations; group_by can be changed.';
   end if;
   v_was := v_org.weight;
-  v_org := jsonb_populate_record(v_org, p_changes - array['org_id', 'created_at']);
+  v_org := qgjob.read_record(v_org, p_changes - array['org_id', 'created_at']);
   perform qgjob.check_org(v_org, p_changes);
   update qgjob.org set weight = v_org.weight, max_devices = v_org.max_devices,
     max_pending_jobs = v_org.max_pending_jobs, requests_per_minute = v_org.requests_per_minute,

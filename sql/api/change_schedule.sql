@@ -10,13 +10,13 @@ declare
   v_field text;
 begin
   if jsonb_typeof(p_changes) is distinct from 'object' then
-    raise exception using errcode = 'QJ422', constraint = 'schedule_changes_are_an_object',
+    raise exception using errcode = 'QJ422', constraint = 'schedule_changes_are_an_object', column = 'changes',
       message = 'The changes of a schedule are an object.';
   end if;
   select min(field) into v_field from jsonb_object_keys(p_changes) as field
   where field not in ('name', 'cron', 'time_zone', 'at', 'app_version_id', 'jobs', 'defaults', 'labels', 'enabled');
   if v_field is not null then
-    raise exception using errcode = 'QJ422', constraint = 'schedule_field_is_known', column = v_field,
+    raise exception using errcode = 'QJ422', constraint = 'schedule_field_is_known', column = coalesce(nullif(v_field, ''), 'changes'),
       message = format('There is no field %s in a schedule that could be changed.', to_json(v_field));
   end if;
   if p_changes ->> 'cron' is not null and not p_changes ? 'at' then
@@ -24,7 +24,7 @@ begin
   elsif p_changes ->> 'at' is not null and not p_changes ? 'cron' then
     v_schedule.cron := null;
   end if;
-  v_schedule := jsonb_populate_record(v_schedule, p_changes);
+  v_schedule := qgjob.read_record(v_schedule, p_changes);
   perform qgjob.check_schedule(v_schedule);
   if p_changes ?| array['cron', 'time_zone', 'at', 'enabled'] then
     v_schedule.next_at := qgjob.time_schedule(v_schedule);

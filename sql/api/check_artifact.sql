@@ -13,10 +13,9 @@ begin
   if coalesce(p_platform not in ('android', 'ios'), true) then
     raise exception using errcode = 'QJ422', constraint = 'platform_is_known', column = 'platform',
       message = 'platform is android or ios.';
-  elsif coalesce(p_sha256 !~ '^[0-9a-f]{64}$', true) then
-    raise exception using errcode = 'QJ422', constraint = 'sha256_is_hex', column = 'sha256',
-      message = 'sha256 is the SHA-256 of the file: 64 digits from 0 to 9 and a to f.';
-  elsif length(p_app_id) > 255 or p_app_id !~ '^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+$' then
+  end if;
+  perform qgjob.check_sha256(p_sha256);
+  if length(p_app_id) > 255 or p_app_id !~ '^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+$' then
     -- It becomes part of commands on devices.
     raise exception using errcode = 'QJ422', constraint = 'app_id_is_a_name', column = 'app_id',
       message = 'app_id is a package name or bundle identifier, such as com.example.app.';

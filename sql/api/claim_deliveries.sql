@@ -35,7 +35,7 @@ begin
     order by slow, served_at nulls first, webhook_id
   loop
     exit when p_limit <= 0;
-    v_share := p_share - cardinality(array_positions(p_orgs, v_webhook.org_id));
+    v_share := p_share - (select count(*) from unnest(p_orgs) as org_id where org_id = v_webhook.org_id);
     continue when v_share <= 0;
     -- Whoever is at this receiver now is enough. Under the lock, what others have claimed can be counted.
     select * into v_webhook from qgjob.webhook

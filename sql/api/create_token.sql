@@ -19,7 +19,12 @@ begin
   if p_org_id is not null then
     perform qgjob.require_name('org_id', p_org_id);
   end if;
-  if p_name is null or length(p_name) not between 1 and 255 then
+  perform qgjob.check_token(p_hash, p_hint);
+  if p_created_by is not null
+      and not exists (select from qgjob.api_token as creator where creator.token_id = p_created_by) then
+    raise exception using errcode = 'QJ404', constraint = 'token_exists', column = 'created_by',
+      message = format('There is no token %s that could create one.', p_created_by);
+  elsif p_name is null or length(p_name) not between 1 and 255 then
     raise exception using errcode = 'QJ422', constraint = 'token_name_is_short', column = 'name',
       message = 'The name of a token has 1 to 255 characters.';
   elsif coalesce(cardinality(v_scopes), 0) = 0 or not v_scopes <@ array['submit', 'read', 'work', 'admin'] then

@@ -16,6 +16,7 @@ declare
   v_orgs text[];
   v_trusts bigint[];
 begin
+  perform qgjob.check_token(p_hash, p_hint);
   if jsonb_typeof(p_claims) is distinct from 'object' or jsonb_typeof(p_claims -> 'exp') is distinct from 'number'
       or jsonb_typeof(p_claims -> 'iat') is distinct from 'number'
       or coalesce(jsonb_typeof(p_claims -> 'nbf') <> 'number', false)

@@ -8,6 +8,11 @@ declare
   v_requests qgjob.run_request[];
   v_runs qgjob.submitted[];
 begin
+  if jsonb_typeof(p_submissions) is distinct from 'array'
+      or jsonb_path_exists(p_submissions, 'strict $[*] ? (@.type() != "object")') then
+    raise exception using errcode = 'QJ422', constraint = 'submissions_are_a_list', column = 'submissions',
+      message = 'Submissions are a list of objects, one for each job.';
+  end if;
   v_requests := array(
     select (ordinality, null, org_id, app_version_id, coalesce(labels, '{}'), null, idempotency_key,
       qgjob.submission_hash(idempotency_key, app_version_id, jsonb_build_array(job), '{}', coalesce(labels, '{}')),

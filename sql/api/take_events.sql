@@ -8,7 +8,7 @@ declare
   v_now timestamptz := qgjob.now();
   v_messages pgmq.message_record[];
 begin
-  v_messages := array(select popped::pgmq.message_record from pgmq.pop('webhooks', p_limit) as popped);
+  v_messages := array(select popped::pgmq.message_record from pgmq.pop('webhooks', greatest(0, p_limit)) as popped);
   if v_messages <> '{}' then
     with wanted as materialized (
       -- Locked against being removed meanwhile; what was removed already is not found.

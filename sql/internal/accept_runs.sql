@@ -5,7 +5,7 @@
 -- checks them; those of a run that is run again may be older than their limits.
 --
 -- Order of locks: lanes that are new, builds and groups that are new, runs with a key by key, jobs by (group, test_path),
--- those that are joined by id, lanes, groups (to raise their heads), the organisations' counts. Submissions of the same
+-- those that are joined by id, lanes, the limit of lanes, groups (to raise their heads), the organisations' counts. Submissions of the same
 -- jobs therefore wait for each other and never deadlock.
 create or replace function qgjob.accept_runs(
   p_runs qgjob.run_request[], p_requests qgjob.job_request[], p_each boolean
@@ -33,6 +33,12 @@ begin
   if found then
     raise exception using errcode = 'QJ422', constraint = 'idempotency_key_is_short', column = 'idempotency_key',
       message = 'An idempotency key has 1 to 255 characters.';
+  end if;
+  perform from unnest(p_runs) where traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$';
+  if found then
+    raise exception using errcode = 'QJ422', constraint = 'traceparent_is_w3c', column = 'traceparent',
+      message = 'traceparent is a W3C trace context: version-trace-parent-flags, in digits from 0 to 9 and a to f.',
+      hint = 'Leave it out where there is none.';
   end if;
   v_all := array(
     select (number, nextval('qgjob.run_run_id_seq'), org_id, app_version_id, labels,
@@ -188,7 +194,7 @@ begin
     update qgjob.run set total = cardinality(v_wanted), remaining = cardinality(v_wanted) where run_id = any (v_new);
   end if;
 
-  perform qgjob.raise_heads(v_created || v_joined);
+  perform qgjob.raise_heads(v_created || v_joined, true);
   if v_joined <> '{}' then
     perform qgjob.announce(v_joined);
   end if;

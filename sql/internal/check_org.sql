@@ -6,7 +6,7 @@ begin
   select min(name) into v_field from jsonb_object_keys(p_changes) as name
   where name not in ('weight', 'max_devices', 'max_pending_jobs', 'requests_per_minute', 'keep_days', 'group_by');
   if v_field is not null then
-    raise exception using errcode = 'QJ422', constraint = 'org_setting_is_known', column = v_field,
+    raise exception using errcode = 'QJ422', constraint = 'org_setting_is_known', column = coalesce(nullif(v_field, ''), 'changes'),
       message = format('An organisation has no setting %s.', to_json(v_field)),
       hint = 'There are weight, max_devices, max_pending_jobs, requests_per_minute, keep_days and group_by.';
   end if;
@@ -24,7 +24,7 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'keep_days_in_range', column = 'keep_days',
       message = 'Results are kept for 1 to 36500 days, or for ever, which is null.';
   end if;
-  if p_org.group_by is null or cardinality(p_org.group_by) > 4 or exists (
+  if p_org.group_by is null or cardinality(p_org.group_by) > 4 or array_ndims(p_org.group_by) > 1 or exists (
     select from unnest(p_org.group_by) as name where name is null or length(name) not between 1 and 64
   ) or (select count(distinct name) from unnest(p_org.group_by) as name) < cardinality(p_org.group_by) then
     raise exception using errcode = 'QJ422', constraint = 'group_by_is_labels', column = 'group_by',

@@ -17,7 +17,7 @@ begin
   elsif coalesce(length(p_description) > 200 or p_description ~ '[\x01-\x1f\x7f]', true) then
     raise exception using errcode = 'QJ422', constraint = 'description_is_short', column = 'description',
       message = 'A description is one line of at most 200 characters.';
-  elsif coalesce(cardinality(p_events) not between 1 and 20, true) then
+  elsif coalesce(cardinality(p_events) not between 1 and 20 or array_ndims(p_events) > 1, true) then
     raise exception using errcode = 'QJ422', constraint = 'events_are_known', column = 'events',
       message = 'A webhook has 1 to 20 events.', hint = 'For example run.finished, or job.* for all of jobs.';
   end if;

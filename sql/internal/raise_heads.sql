@@ -1,7 +1,9 @@
 -- Some of these jobs have become pending: activate their lanes, and make sure that each group's head is at least as high
 -- and as old as they are. The key share lock is what keeps the head an upper bound: lower_head skips a group that anyone
 -- holds it on, and whoever waits here for lower_head to commit reads the lowered head afterwards.
-create or replace function qgjob.raise_heads(p_job_ids bigint[]) returns void language plpgsql volatile as $$
+-- p_limited: they are new, and there may be too many lanes for them.
+drop function if exists qgjob.raise_heads(bigint[]);
+create or replace function qgjob.raise_heads(p_job_ids bigint[], p_limited boolean default false) returns void language plpgsql volatile as $$
 declare
   v_groups bigint[];
   v_priorities smallint[];
@@ -21,7 +23,7 @@ begin
   if v_groups is null then
     return;
   end if;
-  perform qgjob.activate_lanes(array(select lane_id from qgjob.job_group where group_id = any (v_groups)));
+  perform qgjob.activate_lanes(array(select lane_id from qgjob.job_group where group_id = any (v_groups)), p_limited);
   perform from qgjob.job_group where group_id = any (v_groups) order by group_id for key share;
 
   with lower as (

@@ -52,7 +52,8 @@ begin
     if jsonb_array_length(p_jobs) > 1 then  -- a job that came alone has no place worth naming
       v_of := format('jobs[%s]', v_wrong - 1);
     end if;
-    raise exception using errcode = 'QJ422', constraint = 'job_is_well_formed', column = trim(v_of || '.' || v_field, '.'),
+    raise exception using errcode = 'QJ422', constraint = 'job_is_well_formed',
+      column = coalesce(nullif(trim(v_of || '.' || v_field, '.'), ''), 'jobs'),
       message = ltrim(v_of || ': ', ': ') || case v_field
         when '' then 'a job is an object.'
         when 'test_path' then 'test_path is a relative path inside the project, such as tests/login.spec.ts, of at most 512'

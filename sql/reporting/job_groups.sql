@@ -11,3 +11,22 @@ create or replace view reporting.job_groups with (security_invoker = true) as
   join qgjob.job using (group_id)
   where job.finished_at is null
   group by job_group.group_id;
+
+comment on view reporting.job_groups is
+  'The grouping at work: unfinished jobs that can share one installation, and the devices on them now.';
+comment on column reporting.job_groups.group_id is 'The number of the group.';
+comment on column reporting.job_groups.org_id is 'The organisation that it belongs to.';
+comment on column reporting.job_groups.app_version_id is 'The build: the version of the app.';
+comment on column reporting.job_groups.target is 'The kind of device: emulator, device or browserstack.';
+comment on column reporting.job_groups.selector is
+  'What else the device must have, by its labels; {} is any of the target.';
+comment on column reporting.job_groups.reset is
+  'What happens to the app between tests: reinstall, clear, restart or none.';
+comment on column reporting.job_groups.priority is 'The highest of its unfinished jobs: low, normal, high or urgent.';
+comment on column reporting.job_groups.pending is 'Jobs that wait for a device.';
+comment on column reporting.job_groups.queued is 'Jobs in the batch of a device that have not started.';
+comment on column reporting.job_groups.running is 'Jobs that run now.';
+comment on column reporting.job_groups.devices is 'Devices that hold some of its jobs now.';
+comment on column reporting.job_groups.oldest_at is 'When the oldest of its unfinished jobs was submitted.';
+comment on column reporting.job_groups.grouped_by is
+  'Labels of the runs that keep these jobs apart, where the organisation groups by labels (group_by); else {}.';

@@ -1,7 +1,4 @@
--- Every run: its jobs by status, and what grouping saved. `installs` were made for batches that served it;
--- `saved_s` is what installing for each of its attempts would have cost more: by the installation of their batch, or by what
--- one usually takes where the batch found its build on the device. `seq` grows with every change of a job.
--- `lost_client`: it was cancelled because the client that waited for it was not heard of any more.
+-- Every run: its jobs by status, and what grouping saved.
 create or replace view reporting.runs with (security_invoker = true) as
   select run.run_id, run.org_id, run.app_version_id,
     case
@@ -43,3 +40,33 @@ create or replace view reporting.runs with (security_invoker = true) as
     join qgjob.job_group using (group_id)
     left join qgjob.install_timing as timing on timing.org_id = run.org_id and timing.target = job_group.target
   ) as work on true;
+
+comment on view reporting.runs is
+  'Every run: its jobs by status, and what grouping saved.';
+comment on column reporting.runs.run_id is 'The number of the run.';
+comment on column reporting.runs.org_id is 'The organisation that it belongs to.';
+comment on column reporting.runs.app_version_id is 'The build: the version of the app.';
+comment on column reporting.runs.status is
+  'pending, running, completed (every test passed), failed or cancelled (some were, and none failed).';
+comment on column reporting.runs.seq is 'Grows with every change of one of its jobs.';
+comment on column reporting.runs.total is 'Jobs that it waits for, or did.';
+comment on column reporting.runs.pending is 'Jobs that wait for a device.';
+comment on column reporting.runs.queued is 'Jobs in the batch of a device that have not started.';
+comment on column reporting.runs.running is 'Jobs that run now.';
+comment on column reporting.runs.completed is 'Jobs that passed.';
+comment on column reporting.runs.failed is 'Jobs that failed, infrastructure included.';
+comment on column reporting.runs.cancelled is 'Jobs that were cancelled, or left to another run when this one was.';
+comment on column reporting.runs.infrastructure is
+  'Jobs that failed because devices or workers were lost, not because of a test.';
+comment on column reporting.runs.flaky is 'Jobs that passed after an attempt that had failed.';
+comment on column reporting.runs.attempts is 'Executions of its jobs.';
+comment on column reporting.runs.installs is 'Installations that were made for batches that served it.';
+comment on column reporting.runs.install_s is 'Seconds that these took.';
+comment on column reporting.runs.saved_s is
+  'Seconds that one installation for each attempt would have cost more: each as long as that of its batch, or as '
+  'one usually takes where the batch found its build on the device.';
+comment on column reporting.runs.labels is 'What its submitter said of it, such as branch or repo.';
+comment on column reporting.runs.created_at is 'When it was submitted.';
+comment on column reporting.runs.finished_at is 'When its last job ended; null until then.';
+comment on column reporting.runs.lost_client is
+  'It was cancelled because the client that waited for it was not heard of any more.';

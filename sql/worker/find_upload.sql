@@ -13,6 +13,7 @@ declare
   v_oldest timestamptz := v_now - interval '29 days';
 begin
   perform qgjob.require_worker(p_worker_id);
+  perform qgjob.check_upload(p_provider, p_account, p_sha256);
   return query
   select url, false from qgjob.upload
   where (provider, account, sha256) = (p_provider, p_account, p_sha256) and uploaded_at > v_oldest;

@@ -16,6 +16,9 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   c_log_length constant integer := 65536;
   c_message_length constant integer := 4000;
+  c_no_file constant jsonpath := 'strict $[*] ? (@.type() != "object" || !exists(@ ? (
+    @.name.type() == "string" && @.content_type.type() == "string" && @.key.type() == "string"
+    && @.size.type() == "number" && @.size >= 0 && @.size <= 9007199254740991 && @.size.floor() == @.size)))';
   v_now timestamptz := qgjob.now();
   v_batch qgjob.batch;
   v_loss record;
@@ -31,7 +34,14 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'results_are_a_list', column = 'results',
       message = 'Results are a list of objects, one for each job.';
   end if;
-  v_results := array(select result from jsonb_populate_recordset(null::qgjob.attempt_result, p_results) as result);
+  begin
+    v_results := array(select result from jsonb_populate_recordset(null::qgjob.attempt_result, p_results) as result);
+  exception when data_exception then
+    perform qgjob.read_record(null::qgjob.attempt_result, value,
+      case when jsonb_array_length(p_results) > 1 then format('results[%s].', ordinality - 1) else '' end)
+    from jsonb_array_elements(p_results) with ordinality order by ordinality;
+    raise;
+  end;
   perform from unnest(v_results) as result
   where result.job_id is null or result.status is null or result.status not in ('completed', 'failed', 'cancelled')
     or (result.status = 'failed') <> (result.failure_kind is not null)
@@ -42,10 +52,16 @@ begin
   end if;
   perform from unnest(v_results) as result
   where jsonb_typeof(result.tests) <> 'array' or jsonb_typeof(result.files) <> 'array'
-    or 'NaN' in (result.reset_s, result.upload_s, result.video_offset_s);
+    -- What nobody could read afterwards.
+    or result.tests <> '[]' and jsonb_path_exists(result.tests, 'strict $[*] ? (@.type() != "object")')
+    or result.files <> '[]' and jsonb_path_exists(result.files, c_no_file)
+    -- Infinity, and NaN, which is more than that
+    or greatest(result.reset_s, result.upload_s, result.video_offset_s) > 1e9
+    or least(result.reset_s, result.upload_s, result.video_offset_s) < -1e9;
   if found then
     raise exception using errcode = 'QJ422', constraint = 'results_are_a_list', column = 'results',
-      message = 'The tests and files of a result are lists, and its times are numbers.';
+      message = 'The tests and files of a result are lists of objects, and its times are numbers of seconds.',
+      hint = 'A file has name, content_type and key, which are texts, and size, a whole number of bytes.';
   elsif (select count(distinct result.job_id) from unnest(v_results) as result) < cardinality(v_results) then
     raise exception using errcode = 'QJ422', constraint = 'a_job_ends_once', column = 'job_id',
       message = 'Each job has one result.';

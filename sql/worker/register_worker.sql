@@ -8,7 +8,7 @@ set search_path = pg_catalog, pg_temp as $$
 declare
   v_org_id text;
 begin
-  if p_targets is null or cardinality(p_targets) = 0
+  if p_targets is null or cardinality(p_targets) = 0 or array_ndims(p_targets) > 1
       or not p_targets <@ array['emulator', 'device', 'browserstack'] then
     raise exception using errcode = 'QJ422', constraint = 'target_is_known', column = 'target_types',
       message = 'A worker drives one or more of emulator, device, browserstack.';
@@ -16,6 +16,9 @@ begin
   if p_name is null or length(p_name) not between 1 and 128 then
     raise exception using errcode = 'QJ422', constraint = 'worker_name_is_short', column = 'name',
       message = 'The name of a worker has 1 to 128 characters.';
+  elsif coalesce(length(p_version) > 128, true) then
+    raise exception using errcode = 'QJ422', constraint = 'version_is_short', column = 'version',
+      message = 'The version of a worker has at most 128 characters.';
   elsif p_lease_s is null or p_lease_s not between 1 and 3600 then
     raise exception using errcode = 'QJ422', constraint = 'lease_in_range', column = 'lease_s',
       message = 'A lease is 1 to 3600 seconds long.';
