@@ -102,6 +102,7 @@ class Answers:
             "p_video_offset_s": 0.5, "p_permanent": False, "p_results": [result], "p_due_at": None,
             "p_next_at": "2100-01-01", "p_session_id": "s", "p_video_url": "https://acme.example/v", "p_version": "1",
             "p_targets": ["emulator"], "p_lease_s": 30, "p_org_ids": ["acme"], "p_complaint": "c",
+            "p_all": True, "p_test": "a*.js",
             "p_changes": {"name": "nightly", "cron": None, "time_zone": "UTC", "at": "2100-01-01T00:00:00Z",
                           "app_version_id": "v1", "jobs": [job], "defaults": job, "labels": {"a": "b"},
                           "enabled": True},
