@@ -1,24 +1,20 @@
 -- Accept runs, in one transaction: those of p_runs, whose jobs are p_requests, all of them of the only run or (p_each)
--- one for each run in its order. A job that is already waited for (same group, same test_path, neither finished nor
--- being cancelled) is joined instead of created; an idempotency key that was used before is answered as it was the first
--- time. Answers in the order of p_runs. If one of them is refused, none is accepted. Whoever takes labels from outside
--- checks them; those of a run that is run again may be older than their limits.
+-- one for each run in its order. A job that is already waited for is joined instead of created; an idempotency key that was
+-- used before is answered as it was the first time. Answers in the order of p_runs. If one of them is refused, none is
+-- accepted. Whoever takes labels from outside checks them; those of a run that is run again may be older than their limits.
 --
 -- Order of locks: lanes that are new, builds and groups that are new, runs with a key by key, jobs by (group, test_path),
--- those that are joined by id, lanes, the limit of lanes, groups (to raise their heads), the organisations' counts. Submissions of the same
--- jobs therefore wait for each other and never deadlock.
+-- those that are joined by id, lanes, the limit of lanes, groups (to raise their heads), the organisations' counts.
+-- Submissions of the same jobs therefore wait for each other and never deadlock.
 create or replace function qgjob.accept_runs(
   p_runs qgjob.run_request[], p_requests qgjob.job_request[], p_each boolean
 ) returns setof qgjob.submitted language plpgsql volatile
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set lock_timeout = '10s' as $$
 declare
-  c_most_groups constant integer := 200;  -- each has a lane and a head of its own, which cost more than jobs
   v_now timestamptz := qgjob.now();
   v_all qgjob.run_request[];
   v_runs qgjob.run_request[];
   v_new bigint[];
-  v_missing record;
-  v_lanes_are_made boolean := false;
   v_limited record;
   v_wanted qgjob.wanted_job[];
   v_created bigint[];
@@ -48,36 +44,7 @@ begin
       select run.*, org.group_by from unnest(p_runs) as run left join qgjob.org using (org_id) order by number
     ) as run);
 
-  for v_missing in
-    select wanted.org_id, wanted.app_version_id, wanted.grouped_by,
-      array_agg((null, target, selector, reset, null, null, null, null)::qgjob.job_request) as requests
-    from (
-      select distinct run.org_id, run.app_version_id, run.grouped_by, target, selector, reset
-      from unnest(p_requests) with ordinality as request (
-        test_path, target, selector, reset, priority, retries, timeout_s, dedupe, ordinal)
-      join unnest(v_all) as run on run.number = case when p_each then request.ordinal else 1 end
-    ) as wanted
-    where (
-      select group_id from qgjob.job_group
-      where job_group.org_id = wanted.org_id and job_group.app_version_id = wanted.app_version_id
-        and job_group.target = wanted.target and job_group.selector = wanted.selector
-        and job_group.reset = wanted.reset and job_group.grouped_by = wanted.grouped_by) is null
-    group by wanted.org_id, wanted.app_version_id, wanted.grouped_by
-    order by wanted.org_id, wanted.app_version_id, wanted.grouped_by
-  loop
-    if cardinality(v_missing.requests) > c_most_groups then
-      raise exception using errcode = 'QJ422', constraint = 'run_has_few_groups', column = 'jobs',
-        message = format('The jobs of a run need at most %s different installations: combinations of target, selector '
-          'and reset. These need %s.', c_most_groups, cardinality(v_missing.requests)),
-        hint = 'Submit them as several runs.';
-    end if;
-    if not v_lanes_are_made then
-      -- One run has one build: this is all that it needs, and few beside its thousands of jobs.
-      perform qgjob.make_lanes(v_all, case when p_each then p_requests else v_missing.requests end, p_each);
-      v_lanes_are_made := true;
-    end if;
-    perform qgjob.make_groups(v_missing.org_id, v_missing.app_version_id, v_missing.requests, v_missing.grouped_by);
-  end loop;
+  perform qgjob.make_missing_groups(v_all, p_requests, p_each);
 
   with created as (
     insert into qgjob.run (run_id, org_id, app_version_id, idempotency_key, request_hash, labels, total, remaining,
@@ -92,35 +59,7 @@ begin
   select coalesce(array_agg(run_id), '{}') into v_new from created;
   v_runs := array(select run from unnest(v_all) as run where run_id = any (v_new));
 
-  -- One row per job to wait for; ids in the order of submission, which is also the order of age.
-  v_wanted := array(
-    with usual as materialized (  -- read only where nothing is known of a test
-      select org_id, target, qgjob.usual_test_s(org_id, target) as test_s
-      from (select distinct org_id from unnest(v_runs)) as orgs, (select distinct target from unnest(p_requests)) as targets
-    )
-    select (nextval('qgjob.job_job_id_seq'), group_id, test_path, priority, retries, timeout_s,
-      dedupe, predicted_s, failed_before, org_id, case when cardinality(run_ids) = 1 then run_ids
-        else array(select distinct run_id from unnest(run_ids) as run_id order by run_id) end)::qgjob.wanted_job
-    from (
-      select job_group.group_id, job_group.org_id, request.test_path, request.dedupe, max(request.priority) as priority,
-        max(request.retries) as retries, max(request.timeout_s) as timeout_s,
-        coalesce(max(known.mean_s), (
-          select test_s from usual where usual.org_id = job_group.org_id and usual.target = job_group.target
-        )) as predicted_s,
-        coalesce(bool_or(known.failed_last), false) as failed_before, array_agg(run.run_id) as run_ids
-      from unnest(p_requests) with ordinality as request (
-          test_path, target, selector, reset, priority, retries, timeout_s, dedupe, ordinal)
-      join unnest(v_runs) as run on run.number = case when p_each then request.ordinal else 1 end
-      join qgjob.job_group on job_group.org_id = run.org_id and job_group.app_version_id = run.app_version_id
-        and job_group.target = request.target and job_group.selector = request.selector
-        and job_group.reset = request.reset and job_group.grouped_by = run.grouped_by
-      left join qgjob.test_timing as known on known.org_id = run.org_id and known.target = request.target
-        and known.platform = coalesce(request.selector ->> 'platform', '') and known.test_path = request.test_path
-      group by job_group.group_id, request.test_path, request.dedupe,
-        case when not request.dedupe then request.ordinal end
-      order by min(request.ordinal)
-    ) as wanted
-  );
+  v_wanted := qgjob.wanted_jobs(v_runs, p_requests, p_each);
   for v_limited in
     select org_id, max_pending_jobs as most from qgjob.org
     where max_pending_jobs is not null and org_id in (select run.org_id from unnest(v_runs) as run)
@@ -129,49 +68,7 @@ begin
       select wanted from unnest(v_wanted) as wanted where wanted.org_id = v_limited.org_id));
   end loop;
 
-  loop
-    v_instead := '{}';
-    v_joined := '{}';
-    begin
-      with created as (
-        insert into qgjob.job (job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
-          failed_before, created_at)
-        overriding system value
-        select job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s, failed_before,
-          v_now
-        from unnest(v_wanted)
-        order by group_id, test_path
-        on conflict (group_id, test_path) where dedupe and finished_at is null and cancel_requested_at is null
-        do nothing
-        returning job_id
-      )
-      select coalesce(array_agg(job_id), '{}') into v_created from created;
-      exit when cardinality(v_created) = cardinality(v_wanted);
-
-      -- What was not created is waited for already: join it.
-      with waiting as (
-        select job.job_id, wanted.job_id as instead_of, wanted.priority
-        from unnest(v_wanted) as wanted
-        join qgjob.job on job.group_id = wanted.group_id and job.test_path = wanted.test_path
-          and job.dedupe and job.finished_at is null and job.cancel_requested_at is null
-        where wanted.dedupe and wanted.job_id not in (select unnest(v_created))
-        order by job.job_id
-        for no key update of job
-      ), raised as (
-        update qgjob.job set priority = waiting.priority, version = version + 1
-        from waiting
-        where job.job_id = waiting.job_id and job.priority < waiting.priority
-      )
-      select coalesce(array_agg(job_id), '{}'), coalesce(array_agg(instead_of), '{}') into v_joined, v_instead
-      from waiting;
-      exit when cardinality(v_created) + cardinality(v_joined) = cardinality(v_wanted);
-
-      -- Some have ended in between. Creating just those now would take locks out of their order: begin again.
-      raise sqlstate 'QJ000';
-    exception when sqlstate 'QJ000' then
-      null;
-    end;
-  end loop;
+  select p_created, p_joined, p_instead into v_created, v_joined, v_instead from qgjob.create_or_join(v_wanted);
 
   -- A job that several of these runs wait for was created by the first.
   with waited_for as materialized (
