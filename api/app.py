@@ -204,6 +204,7 @@ def create_app(settings: Settings, announcements: Announcements, store: Store, t
             "admit_again": Provide(access.again, sync_to_thread=False),
             "issuer": given(settings.issuer),
             "store": given(store),
+            "public_url": given(settings.webhooks.public_url),
             "upload_limit": given(settings.upload_limit),
             "requests": given(requests),
             "submit": Provide(submitting.on_behalf, sync_to_thread=False),

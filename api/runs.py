@@ -124,10 +124,14 @@ async def get_events(
 
 
 @get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")
-async def get_junit(run_id: Id, db: Db) -> Response[bytes]:
+async def get_junit(
+    run_id: Id, db: Db, request: Request[Caller, Any, Any], public_url: NamedDependency[SkipValidation[str | None]]
+) -> Response[bytes]:
     run = await sql.one(db, Run, "get_run", run_id=run_id, org_id=db.org_id)
     jobs = await sql.many(db, Job, "list_jobs", org_id=db.org_id, run_id=run_id, limit=MAX_JOBS_PER_RUN)
-    return Response(junit_xml(run, jobs), media_type="text/xml")
+    failures = await sql.many(db, Failure, "list_failures", org_id=db.org_id, run_id=run_id, limit=MAX_JOBS_PER_RUN)
+    url = f"{public_url or str(request.base_url).rstrip('/')}/runs/{run_id}"
+    return Response(junit_xml(run, jobs, failures, url=url), media_type="text/xml")
 
 
 @get("/{run_id:int}/failures", summary="What did not simply pass, and why")

@@ -7,6 +7,7 @@ from pathlib import Path
 from callers import ask
 from engine import Engine
 from processes import Services
+from psycopg.types.json import Jsonb
 
 
 def test_a_run_is_listed_and_reported_while_it_goes_on_and_after_it(
@@ -56,6 +57,56 @@ def test_a_run_is_listed_and_reported_while_it_goes_on_and_after_it(
     shown = json.loads(services.qgjob("report", f"--run-id={first.run_id}", "--json").stdout)
     assert shown["schema"] == "qgjob.report/v1"
     assert [failure["test_path"] for failure in shown["data"]["failures"]] == ["b.js"]
+
+
+def test_junit_tells_what_the_report_tells(engine: Engine, services: Services) -> None:
+    services.api()
+    run = engine.submit("cancelled.js", "fails.js", {"test_path": "flaky.js", "retries": 1}, "passes.js", "shared.js",
+                        labels={"branch": "main"})  # fmt: skip
+    cancelled, fails, flaky, passes, shared = run.job_ids
+    engine.submit("shared.js")
+    engine.call("cancel_job", job_id=cancelled)
+    driver = engine.drive("lab-1")
+    while batch := engine.claim(driver):
+        for job in batch.jobs:
+            job_id, failed = job["job_id"], job["job_id"] == fails or (job["job_id"] == flaky and job["attempt"] == 1)
+            engine.start(batch.lease, job_id)
+            tests = [{"title": "adds up", "status": "failed", "line": 7}]
+            how = {"message": "Expected: 1\nReceived: 2", "tests": Jsonb(tests)} if failed else {}
+            engine.finish(batch.lease, job_id, *(("failed", "test") if failed else ("completed",)), **how)
+        engine.release(batch.lease)
+    engine.connection.execute("update qgjob.run_job set abandoned = true where (run_id, job_id) = (%s, %s)",
+                              (run.run_id, shared))  # fmt: skip
+    engine.connection.execute("update qgjob.batch set video_url = 'https://cloud.example/v', prepared_at = claimed_at")
+
+    suite = ET.fromstring(ask(f"{services.url}/runs/{run.run_id}/junit.xml").body)[0]
+    assert [suite.attrib[name] for name in ("tests", "failures", "errors", "skipped")] == ["5", "1", "0", "2"]
+    of_run = properties(suite)
+    assert of_run["run_url"] == f"{services.url}/runs/{run.run_id}"
+    assert (of_run["app_version_id"], of_run["run_attempts"], of_run["label.branch"]) == ("v1", "5", "main")
+    cases = {case.attrib["name"]: case for case in suite.iter("testcase")}
+    assert [case[0].tag for case in cases.values()] == ["properties"] * 5, "schemas want them first"
+    assert cases["fails.js"].attrib["line"] == "7"
+    failed = properties(cases["fails.js"])
+    assert (failed["device"], failed["attempts"], failed["failed_test"]) == ("lab-1", "1", "adds up")
+    assert failed["video_url"] == "https://cloud.example/v"
+    assert "flaky" not in failed
+    again = properties(cases["flaky.js"])
+    assert (again["flaky"], again["attempts"]) == ("true", "2")
+    assert [(node.attrib["message"], node.text) for node in cases["flaky.js"].iter("flakyFailure")] == [
+        ("Expected: 1", "Expected: 1\nReceived: 2")
+    ]
+    assert properties(cases["passes.js"]) == {"job_id": str(passes), "attempts": "1", "device": "lab-1"}
+    skipped = {name for name, case in cases.items() if case.find("skipped") is not None}
+    assert skipped == {"cancelled.js", "shared.js"}, "the report counts what was left to another run as cancelled, too"
+
+    public = services.api("public", QGJOB_PUBLIC_URL="https://qgjob.example.com")
+    suite = ET.fromstring(ask(f"{public}/runs/{run.run_id}/junit.xml").body)[0]
+    assert properties(suite)["run_url"] == f"https://qgjob.example.com/runs/{run.run_id}"
+
+
+def properties(element: ET.Element) -> dict[str, str]:
+    return {one.attrib["name"]: one.attrib["value"] for one in element.findall("properties/property")}
 
 
 def test_a_report_that_cannot_be_made_says_why(services: Services, tmp_path: Path) -> None:

@@ -267,7 +267,9 @@ def test_that_nobody_drives_a_device_is_said_once_and_ends_no_waiting(command: t
     ]
 
 
-@pytest.mark.parametrize("command", [(*SUBMIT[:-1],), ("retry", "--run-id=12"), ("retry", "--job-id=34")])
+@pytest.mark.parametrize(
+    "command", [SUBMIT[:-1], ("ci", *SUBMIT[1:-1], "--detach"), ("retry", "--run-id=12"), ("retry", "--job-id=34")]
+)
 def test_who_does_not_wait_is_warned_that_nobody_drives_a_device(command: tuple[str, ...]) -> None:
     typo = {"target": "device", "selector": {"platform": "andriod"}, "jobs": 2, "nearest": {"platform": "android"}}
     bare = {"target": "device", "selector": {"lab": "a"}, "jobs": 1, "nearest": {}}

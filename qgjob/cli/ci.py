@@ -15,7 +15,7 @@ import typer
 
 from qgjob.cli import following, github, options, output, settings, submit, verdict, words
 from qgjob.cli import selection as select
-from qgjob.cli.attending import Attendant
+from qgjob.cli.attending import Attendant, warn
 from qgjob.cli.following import Manner
 from qgjob.cli.naming import number_of
 from qgjob.cli.options import OnInterrupt
@@ -179,6 +179,7 @@ def ci(
         report.submitted(run_id)
         if detach:
             report.detached(len(submission.jobs))
+            warn(client, run_id)
             return Exit.OK
         run = following.wait(client, run_id, how, report.attendant)
         code = following.tell(client, run, how)
