@@ -7,4 +7,9 @@ down_revision = "0016"
 
 
 def upgrade() -> None:
-    op.execute("alter table qgjob.device add column released_at timestamptz")
+    op.execute(
+        """
+        alter table qgjob.device add column released_at timestamptz;
+        update qgjob.device set released_at = now() where worker_id is null;
+        """
+    )
