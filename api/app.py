@@ -42,12 +42,13 @@ from api.limits import RequestLimits
 from api.metrics import Metrics
 from api.observing import Observed
 from api.oidc import Issuer
+from api.parameters import Db
 from api.problems import HANDLERS
 from api.queries import Queries
 from api.sending import Sender, WebhookSettings
 from api.submitting import Submitting
 from api.upload_limit import UploadLimit
-from api.watches import JOBS, RUNS, Watches
+from api.watches import JOBS, RUNS, Document, Waiter, Watches
 from qgjob import __version__, logs
 from qgjob.store import Store
 from qgjob.tracing import Tracing
@@ -141,6 +142,15 @@ def given(value: object) -> Provide:
     return Provide(lambda: value, sync_to_thread=False)
 
 
+def waiter_of(watches: Watches[Document], access: Access) -> Callable[..., Waiter[Document]]:
+    """A dependency that comes after `db`: two that do not follow from one another cost each request two tasks."""
+
+    def waiter(db: Db, request: Request[Any, Any, Any]) -> Waiter[Document]:
+        return Waiter(watches, db, access.again(request))
+
+    return waiter
+
+
 def create_app(settings: Settings, announcements: Announcements, store: Store, traces: Tracing | None) -> ASGIApp:
     db = sql.open_pool(settings.database_url, size=settings.pool_size, limit_s=ANSWER_S, longer_s=LONGER_S)
     access = Access(db, asks=settings.asks)
@@ -202,8 +212,8 @@ def create_app(settings: Settings, announcements: Announcements, store: Store, t
             "receivers": given(webhooks.Receivers(sender, installed)),
             # Not simply runs and jobs: what is wrong with a field of a body that has the name of a dependency counts as
             # a fault of the server.
-            "watched_runs": given(watched_runs),
-            "watched_jobs": given(watched_jobs),
+            "watched_runs": Provide(waiter_of(watched_runs, access), sync_to_thread=False),
+            "watched_jobs": Provide(waiter_of(watched_jobs, access), sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
         guards=[access.admit],

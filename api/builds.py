@@ -50,6 +50,11 @@ async def list_builds(
     return BuildPage(builds, next_before=builds[-1].created_at if len(builds) == limit else None)
 
 
+@get("/{org_id:str}/{app_version_id:str}", summary="Look at one build")
+async def get_build(org_id: FromPath[str], app_version_id: FromPath[str], db: Db) -> Build:
+    return await sql.one(db, Build, "get_build", org_id=org_id, app_version_id=app_version_id)
+
+
 @post(
     "/",
     opt=needs("submit"),
@@ -213,4 +218,4 @@ def added(artifact: ArtifactAdded) -> Response[ArtifactAdded]:
     return Response(artifact, status_code=201 if artifact.added else 200)
 
 
-router = Router("/builds", route_handlers=[list_builds, add_artifact, upload, get_file], tags=["builds"])
+router = Router("/builds", route_handlers=[list_builds, get_build, add_artifact, upload, get_file], tags=["builds"])

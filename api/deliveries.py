@@ -28,11 +28,6 @@ class Taken(Struct):
     taken: int
 
 
-class Finished(Struct):
-    status: str
-    next_at: datetime | None
-
-
 class Claimed(Struct):
     """A delivery that this process is to try once."""
 
@@ -134,9 +129,8 @@ class Deliveries:
     async def _finish(self, claimed: Claimed, outcome: Outcome) -> None:
         for pause_s in (0.5, 1.0, 2.0, 4.0, 8.0, None):
             try:
-                await sql.optional(
+                await sql.call(
                     self._db,
-                    Finished,
                     "finish_delivery",
                     delivery_id=claimed.delivery_id,
                     try_number=claimed.try_number,

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 import psycopg
@@ -12,10 +12,9 @@ from litestar.response import Stream
 from litestar.response.sse import ServerSentEventMessage
 from psycopg_pool import PoolTimeout
 
-import sql
 from api.parameters import LARGEST
 from api.problems import Unauthenticated
-from api.watches import Document, Watches
+from api.watches import Document, Waiter
 
 # Below the idle limits of common proxies, and what finds out that a reader is gone.
 HEARTBEAT_S = 15.0
@@ -24,38 +23,23 @@ LastEventId = Annotated[int, HeaderParameter(name="Last-Event-ID", ge=-1, le=LAR
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second: nginx must not collect them
 
 
-async def stream(
-    watches: Watches[Document],
-    key: int,
-    db: sql.OnBehalf,
-    event: str,
-    after_seq: int,
-    admit_again: Callable[[], Awaitable[None]],
-) -> Response[Any]:
+async def stream(waiter: Waiter[Document], key: int, event: str, after_seq: int) -> Response[Any]:
     """Until it has ended, or the caller is no longer admitted. No content where all was seen: that is what tells
     browsers not to come back."""
-    async with watches.of(key, db) as watched:
+    async with waiter.of(key) as watched:
         if watched.ended and watched.seq <= after_seq:
             return Response(None, status_code=204)
-    sent = states(watches, key, db, event, after_seq, admit_again)
+    sent = states(waiter, key, event, after_seq)
     return Stream(sent, media_type="text/event-stream", headers=HEADERS)
 
 
-async def states(
-    watches: Watches[Document],
-    key: int,
-    db: sql.OnBehalf,
-    event: str,
-    after_seq: int,
-    admit_again: Callable[[], Awaitable[None]],
-) -> AsyncGenerator[bytes]:
+async def states(waiter: Waiter[Document], key: int, event: str, after_seq: int) -> AsyncGenerator[bytes]:
     # Clients that are cut off together shall not come back together.
     yield ServerSentEventMessage(data=None, retry=random.randint(500, 3000)).encode()  # noqa: S311
-    async with watches.of(key, db) as watched:
-        while not watches.leaving:
-            changed = await watches.beyond(watched, after_seq, HEARTBEAT_S)
+    async with waiter.of(key) as watched:
+        while not waiter.leaving:
             try:
-                await admit_again()
+                changed = await waiter.beyond(watched, after_seq, HEARTBEAT_S)
             except Unauthenticated:
                 return
             except (psycopg.Error, PoolTimeout):  # nobody can tell: nothing is said that only some may know
@@ -65,7 +49,7 @@ async def states(
             if changed:
                 after_seq = watched.seq
                 yield ServerSentEventMessage(data=watched.json, event=event, id=after_seq).encode()
-            elif not watched.ended and not watches.leaving:
+            elif not watched.ended and not waiter.leaving:
                 yield ServerSentEventMessage(data=None, comment="").encode()
             if watched.ended and watched.seq <= after_seq:
                 return

@@ -7,13 +7,13 @@ from msgspec import Struct
 import sql
 from api import work
 from api.access import needs
-from api.parameters import Db, Id
+from api.parameters import All, Db, Id
 from qgjob.models import Device, Target, Worker
 
 
 @get("/workers", summary="List workers, live ones first")
-async def list_workers(db: Db) -> list[Worker]:
-    return await sql.many(db, Worker, "list_workers")
+async def list_workers(db: Db, every: All = False) -> list[Worker]:
+    return await sql.many(db, Worker, "list_workers", all=every)
 
 
 @post(
@@ -33,8 +33,8 @@ class Quarantine(Struct, forbid_unknown_fields=True):
 
 
 @get("/devices", summary="List devices")
-async def list_devices(db: Db, target: FromQuery[Target | None] = None) -> list[Device]:
-    return await sql.many(db, Device, "list_devices", target=target)
+async def list_devices(db: Db, target: FromQuery[Target | None] = None, every: All = False) -> list[Device]:
+    return await sql.many(db, Device, "list_devices", target=target, all=every)
 
 
 @post("/devices/{device_id:int}/quarantine", status_code=200, summary="Give a device no batch until it is readmitted")

@@ -9,13 +9,13 @@ from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
 from msgspec import Meta, Struct, field, structs
 
 import sql
-from api.access import Again, needs
+from api.access import needs
 from api.events import LastEventId, stream
 from api.limits import RESULT_BODY
 from api.parameters import LARGEST, AfterSeq, BodyId, Cursor, Db, Id, Key, Limit, Wait
 from api.problems import Wrong
 from api.submitting import Submit
-from api.watches import Watches
+from api.watches import Waiter
 from qgjob import logs, tracing
 from qgjob.models import (
     Attempt,
@@ -97,6 +97,9 @@ async def list_jobs(
     app_version_id: FromQuery[str | None] = None,
     run_id: Cursor = None,
     since: FromQuery[datetime | None] = None,
+    test: Annotated[
+        str | None, QueryParameter(max_length=512, description="its test_path, or a glob: *, ** and ?")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> JobPage:
@@ -110,6 +113,7 @@ async def list_jobs(
         app_version_id=app_version_id,
         run_id=run_id,
         since=since,
+        test=test,
         limit=limit,
         cursor=cursor,
     )
@@ -119,17 +123,14 @@ async def list_jobs(
 @get("/{job_id:int}", summary="Look at one job, or wait until it changes")
 async def get_job(
     job_id: Id,
-    db: Db,
-    watched_jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]],
-    admit_again: Again,
+    watched_jobs: NamedDependency[SkipValidation[Waiter[WatchedJob]]],
     wait: Wait = 0,
     after_seq: AfterSeq = -1,
 ) -> WatchedJob:
     if not wait:
-        return await watched_jobs.look(job_id, db)
-    async with watched_jobs.of(job_id, db) as watched:
+        return await watched_jobs.look(job_id)
+    async with watched_jobs.of(job_id) as watched:
         await watched_jobs.beyond(watched, after_seq, wait)
-        await admit_again()
         return watched.document
 
 
@@ -139,13 +140,9 @@ async def get_job(
     media_type="text/event-stream",
 )
 async def get_events(
-    job_id: Id,
-    db: Db,
-    watched_jobs: NamedDependency[SkipValidation[Watches[WatchedJob]]],
-    admit_again: Again,
-    last_event_id: LastEventId = -1,
+    job_id: Id, watched_jobs: NamedDependency[SkipValidation[Waiter[WatchedJob]]], last_event_id: LastEventId = -1
 ) -> Response[Any]:
-    return await stream(watched_jobs, job_id, db, "job", last_event_id, admit_again)
+    return await stream(watched_jobs, job_id, "job", last_event_id)
 
 
 @put("/{job_id:int}", opt=needs("work"), summary="Report from a worker", request_max_body_size=RESULT_BODY)

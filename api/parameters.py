@@ -18,5 +18,6 @@ Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", min_length=1
 Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
 QueryId = Annotated[int | None, QueryParameter(ge=1, le=LARGEST)]
 Cursor = Annotated[int | None, QueryParameter(ge=1, le=LARGEST)]
+All = Annotated[bool, QueryParameter(name="all", description="also those that are long gone")]
 Wait = Annotated[float, QueryParameter(ge=0, le=60, description="seconds to wait for a change")]
 AfterSeq = Annotated[int, QueryParameter(ge=-1, le=LARGEST, description="the seq seen last")]

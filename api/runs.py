@@ -7,13 +7,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
 
 import sql
-from api.access import Again, Caller, needs
+from api.access import Caller, needs
 from api.events import LastEventId, stream
 from api.junit import junit_xml
 from api.limits import RUN_BODY, RequestLimits
 from api.parameters import AfterSeq, Cursor, Db, Id, Key, Limit, Wait
-from api.problems import Forbidden
-from api.watches import Watches
+from api.problems import Forbidden, Wrong
+from api.watches import Waiter
 from qgjob import logs, tracing
 from qgjob.models import (
     MAX_JOBS_PER_RUN,
@@ -25,6 +25,7 @@ from qgjob.models import (
     RunSubmission,
     RunSubmitted,
     Unserved,
+    Waiting,
 )
 
 ClientTimeout = Annotated[
@@ -59,6 +60,7 @@ async def list_runs(
     db: Db,
     org_id: FromQuery[str | None] = None,
     app_version_id: FromQuery[str | None] = None,
+    label: Annotated[list[str] | None, QueryParameter(description="KEY=VALUE among its labels; repeats")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     idempotency_key: Annotated[
@@ -71,6 +73,7 @@ async def list_runs(
         "list_runs",
         org_id=org_id or db.org_id,
         app_version_id=app_version_id,
+        labels=sql.Json(labels_of(label)) if label else None,
         limit=limit,
         cursor=cursor,
         idempotency_key=idempotency_key,
@@ -78,13 +81,22 @@ async def list_runs(
     return RunPage(runs, next_cursor=runs[-1].run_id if len(runs) == limit else None)
 
 
+def labels_of(said: list[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for pair in said:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise Wrong("label_is_a_pair", f"A label is KEY=VALUE, not {pair!r}.", field="label")
+        labels[name] = value
+    return labels
+
+
 @get("/{run_id:int}", summary="Look at one run, or wait until it changes")
 async def get_run(
     run_id: Id,
     db: Db,
     request: Request[Caller, Any, Any],
-    watched_runs: NamedDependency[SkipValidation[Watches[Run]]],
-    admit_again: Again,
+    watched_runs: NamedDependency[SkipValidation[Waiter[Run]]],
     wait: Wait = 0,
     after_seq: AfterSeq = -1,
     client_timeout_s: ClientTimeout = None,
@@ -94,10 +106,9 @@ async def get_run(
             raise Forbidden("scope_suffices", "To hold a run needs a token with the scope submit.")
         await sql.call(db, "hold_run", run_id=run_id, client_timeout_s=client_timeout_s)
     if not wait:
-        return await watched_runs.look(run_id, db)
-    async with watched_runs.of(run_id, db) as watched:
+        return await watched_runs.look(run_id)
+    async with watched_runs.of(run_id) as watched:
         await watched_runs.beyond(watched, after_seq, wait)
-        await admit_again()
         return watched.document
 
 
@@ -107,13 +118,9 @@ async def get_run(
     media_type="text/event-stream",
 )
 async def get_events(
-    run_id: Id,
-    db: Db,
-    watched_runs: NamedDependency[SkipValidation[Watches[Run]]],
-    admit_again: Again,
-    last_event_id: LastEventId = -1,
+    run_id: Id, watched_runs: NamedDependency[SkipValidation[Waiter[Run]]], last_event_id: LastEventId = -1
 ) -> Response[Any]:
-    return await stream(watched_runs, run_id, db, "run", last_event_id, admit_again)
+    return await stream(watched_runs, run_id, "run", last_event_id)
 
 
 @get("/{run_id:int}/junit.xml", summary="The run's results as JUnit XML", media_type="text/xml")
@@ -126,6 +133,11 @@ async def get_junit(run_id: Id, db: Db) -> Response[bytes]:
 @get("/{run_id:int}/failures", summary="What did not simply pass, and why")
 async def list_failures(run_id: Id, db: Db, limit: Limit = 100) -> list[Failure]:
     return await sql.many(db, Failure, "list_failures", run_id=run_id, org_id=db.org_id, limit=limit)
+
+
+@get("/{run_id:int}/why", summary="What its jobs wait for, told once for each group of them")
+async def list_waiting(run_id: Id, db: Db, limit: Limit = 50) -> list[Waiting]:
+    return await sql.many(db, Waiting, "list_waiting", run_id=run_id, org_id=db.org_id, limit=limit)
 
 
 @get("/{run_id:int}/unserved", summary="Devices that it waits for and no live worker drives")
@@ -177,6 +189,7 @@ router = Router(
         get_events,
         get_junit,
         list_failures,
+        list_waiting,
         list_unserved,
         detach_run,
         cancel_run,

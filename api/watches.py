@@ -6,8 +6,8 @@ and who reads slowly makes nothing pile up.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, LiteralString, NoReturn, TypeVar
 
 import msgspec
@@ -241,6 +241,35 @@ class Watches(Generic[Document]):
                     ids.discard(key)
                     if not ids:
                         self._of_run.pop(run_id, None)
+
+
+class Waiter(Generic[Document]):
+    """Somebody who asks for one of them, and may wait for it as long as they are admitted."""
+
+    def __init__(
+        self, watches: Watches[Document], db: sql.OnBehalf, admit_again: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._watches: Watches[Document] = watches
+        self._db = db
+        self._admit_again = admit_again
+
+    async def look(self, key: int) -> Document:
+        """Raises as Watches.look does."""
+        return await self._watches.look(key, self._db)
+
+    def of(self, key: int) -> AbstractAsyncContextManager[Watched[Document]]:
+        """Raises as Watches.of does."""
+        return self._watches.of(key, self._db)
+
+    async def beyond(self, watched: Watched[Document], after_seq: int, wait_s: float) -> bool:
+        """As Watches.beyond. Raises as Access.caller does: a token may have been revoked, or expired, meanwhile."""
+        changed = await self._watches.beyond(watched, after_seq, wait_s)
+        await self._admit_again()
+        return changed
+
+    @property
+    def leaving(self) -> bool:
+        return self._watches.leaving
 
 
 def belongs(document: Run | WatchedJob, db: sql.OnBehalf) -> bool:

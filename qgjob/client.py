@@ -11,6 +11,7 @@ from qgjob.models import (
     ArtifactAdded,
     Attempt,
     AttemptFile,
+    Build,
     BuildPage,
     Cancelled,
     DeliveryPage,
@@ -43,6 +44,7 @@ from qgjob.models import (
     TokenPage,
     Trust,
     Unserved,
+    Waiting,
     Webhook,
     WebhookAdded,
     WebhookRemoved,
@@ -112,6 +114,9 @@ class Client:
     def builds(self, params: Params) -> BuildPage:
         return self._call("GET", "/builds", BuildPage, params=params)
 
+    def build(self, org_id: str, app_version_id: str) -> Build:
+        return self._call("GET", f"/builds/{segment(org_id)}/{segment(app_version_id)}", Build)
+
     def add_artifact(self, addition: dict[str, str | int | None]) -> ArtifactAdded:
         return self._call("POST", "/builds", ArtifactAdded, body=msgspec.json.encode(addition))
 
@@ -150,6 +155,9 @@ class Client:
     def failures(self, run_id: str | int, *, limit: int, patience_s: float | None = None) -> list[Failure]:
         path = f"/runs/{segment(run_id)}/failures"
         return self._call("GET", path, list[Failure], params=[("limit", limit)], patience_s=patience_s)
+
+    def waiting(self, run_id: str | int) -> list[Waiting]:
+        return self._call("GET", f"/runs/{segment(run_id)}/why", list[Waiting])
 
     def unserved(self, run_id: str | int) -> list[Unserved]:
         """Tried once, like the long-poll that it goes with."""
@@ -216,14 +224,14 @@ class Client:
     def groups(self, org_id: str | None) -> list[Group]:
         return self._call("GET", "/groups", list[Group], params=of_org(org_id))
 
-    def workers(self) -> list[Worker]:
-        return self._call("GET", "/workers", list[Worker])
+    def workers(self, *, every: bool = False) -> list[Worker]:
+        return self._call("GET", "/workers", list[Worker], params=[("all", "true")] if every else [])
 
     def drain(self, worker_id: str | int) -> Worker:
         return self._call("POST", f"/workers/{segment(worker_id)}/drain", Worker)
 
-    def devices(self) -> list[Device]:
-        return self._call("GET", "/devices", list[Device])
+    def devices(self, *, every: bool = False) -> list[Device]:
+        return self._call("GET", "/devices", list[Device], params=[("all", "true")] if every else [])
 
     def quarantine(self, device_id: str | int, reason: str) -> Device:
         return self._call(

@@ -251,6 +251,15 @@ class Why(Struct):
     predicted_start_s: float | None
 
 
+class Waiting(Why):
+    """GET /runs/{id}/why: what so many `jobs` of one group wait for, as it is for the one of them that comes first."""
+
+    jobs: int
+    target: Target
+    selector: Selector
+    test_path: str
+
+
 class Run(Struct):
     """One submission: its jobs by status, and what grouping saved. `seq` grows with every change of one of its jobs.
     `lost_client`: it was cancelled because the client that waited for it was not heard of any more."""
@@ -301,11 +310,13 @@ class Failure(Struct):
 
 
 class Unserved(Struct):
-    """Devices that jobs of a run wait for and no live worker drives."""
+    """Devices that jobs of a run wait for and no live worker drives. `nearest`: the labels that come nearest among the
+    live ones of this target; null where there is none."""
 
     target: Target
     selector: Selector
     jobs: int
+    nearest: dict[str, str] | None = None
 
 
 class RunPage(Struct):

@@ -368,6 +368,24 @@ def test_the_api_says_that_it_cannot_listen_before_it_says_that_it_serves(servic
         assert why in said
 
 
+def test_one_build_is_shown_with_the_whole_hashes_of_its_files(services: Services, engine: Engine) -> None:
+    services.api()
+    add(engine, app_id="com.example.shop", size=1_234_567)
+    add(engine, sha256="1" * 64, platform="ios", url="bs://1")
+    engine.submit("a.js", build="v2")
+    shown = services.qgjob("builds", "show", "v1", "--org-id=acme")
+    assert (shown.returncode, shown.stderr) == (0, "its runs: qgjob runs --org-id=acme --app-version-id=v1\n")
+    words = shown.stdout.split()
+    assert {SHA, "1" * 64, "bs://1", "com.example.shop", "1.2"} <= set(words)
+    document = json.loads(services.qgjob("builds", "show", "v1", "--org-id=acme", "--json").stdout)
+    assert document["schema"] == "qgjob.build/v1"
+    assert [one["sha256"] for one in document["data"]["artifacts"]] == [SHA, "1" * 64]
+    assert "no file" in services.qgjob("builds", "show", "v2", "--org-id=acme").stderr
+    for org, build in (("acme", "v3"), ("globex", "v1")):
+        unknown = services.qgjob("builds", "show", build, f"--org-id={org}")
+        assert (unknown.returncode, f"{org} has no build {build}." in unknown.stderr) == (4, True)
+
+
 def test_builds_are_paged(services: Services, engine: Engine) -> None:
     url = services.api()
     for version in ("v1", "v2", "v3"):

@@ -20,6 +20,13 @@ def waited(run: dict[str, Any], *jobs: dict[str, Any], arguments: tuple[str, ...
         return qgjob("submit", *ids, *flags, *arguments, server=server)
 
 
+@pytest.mark.parametrize(("group", "first"), [((), "submit"), (("orgs",), "orgs list"), (("trust",), "trust add")])
+def test_a_group_without_a_command_says_how_to_begin(group: tuple[str, ...], first: str) -> None:
+    said = qgjob(*group)
+    assert (said.exit, said.stdout) == (2, "")
+    assert said.stderr.endswith(f"error: no command given\nhint: qgjob {first} --help shows how to begin\n")
+
+
 def test_0_when_every_test_passed_flaky_ones_too() -> None:
     result = waited(run(completed=2, flaky=1), job(flaky=True, attempts=2))
     assert result.exit == 0

@@ -92,6 +92,33 @@ def test_unserved_are_the_devices_that_nobody_drives(engine: Engine) -> None:
     assert unserved() == []
 
 
+def test_the_nearest_that_live_devices_have_is_told(engine: Engine) -> None:
+    typo = {"platform": "andriod", "model": "Pixel 8"}
+    wanted = {"test_path": "a.js", "target": "device", "selector": typo}
+    run = engine.submit(wanted)
+
+    def nearest() -> tuple[object, str]:
+        found = engine.value("select nearest from qgjob.list_unserved(p_run_id => %s)", run.run_id)
+        said = engine.call("get_why", job_id=run.job_ids[0]).reason
+        assert said.startswith('No live worker drives a device for target device with {"model"')
+        return found, said.partition("}. ")[2]
+
+    engine.drive("emulator-1", platform="andriod")
+    engine.drive("sold", "device", lease_s=1, platform="andriod")
+    engine.rows("update qgjob.worker set ended_at = qgjob.now() where name = 'of sold' returning 1")
+    assert nearest() == (None, "")
+    engine.drive("bare", "device")
+    assert nearest() == ({}, "Those that there are have no labels.")
+    for number in range(2):
+        engine.drive(f"iphone-{number}", "device", platform="ios", model="iPhone 15")
+    assert nearest()[0] == {"platform": "ios", "model": "iPhone 15"}, "which most have of those that name as much"
+    engine.drive("pixel", "device", platform="android", model="Pixel 8")
+    as_text = '{"model": "Pixel 8", "platform": "android"}'
+    assert nearest() == ({"platform": "android", "model": "Pixel 8"}, f"The nearest that there is has {as_text}.")
+    engine.rows("update qgjob.device set org_ids = '{globex}' where name = 'pixel' returning 1")
+    assert nearest()[0] == {"platform": "ios", "model": "iPhone 15"}, "not what serves others"
+
+
 def test_a_run_is_found_by_the_key_it_was_submitted_with(engine: Engine) -> None:
     run = engine.submit("a.js", idempotency_key="k")
     engine.submit("a.js", org="globex", idempotency_key="k")
@@ -103,7 +130,7 @@ def test_a_run_is_found_by_the_key_it_was_submitted_with(engine: Engine) -> None
 
 def test_nothing_is_told_of_other_organisations(engine: Engine) -> None:
     run = engine.submit("a.js")
-    for function in ("list_failures", "list_unserved"):
+    for function in ("list_failures", "list_waiting", "list_unserved"):
         with refused("run_exists"):
             engine.call(function, run_id=run.run_id, org_id="globex")
         with refused("run_exists"):

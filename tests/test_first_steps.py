@@ -79,6 +79,12 @@ def test_logs_groups_workers_devices_and_drain(served: Services, engine: Engine)
     assert served.qgjob("health").returncode == 3
     assert served.qgjob("workers", "drain", "1").returncode == 0
     assert wait_until(lambda: engine.value("select status from reporting.workers") == "ended", 30)
+    engine.connection.execute("update qgjob.worker set ended_at = ended_at - interval '2 days'")
+    engine.connection.execute("update qgjob.device set released_at = released_at - interval '2 days'")
+    for command, name in (("workers", "phones"), ("devices", "phones-1")):
+        assert name not in served.qgjob(command).stdout
+        assert name in served.qgjob(command, "--all").stdout
+    assert served.qgjob("devices", "quarantine", "phones-1", "--reason=sold").returncode == 0
 
 
 def test_cancelled_and_unknown_are_never_success(served: Services) -> None:

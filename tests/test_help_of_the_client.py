@@ -30,6 +30,7 @@ def test_the_help_names_every_command() -> None:
         "artifacts download",
         "builds add",
         "builds list",
+        "builds show",
         "token create",
         "token list",
         "token revoke",

@@ -63,6 +63,7 @@ MATRIX: dict[str, Case] = {
     "GET /runs/{run_id}/junit.xml": RUN,
     "GET /runs/{run_id}/events": RUN,
     "GET /runs/{run_id}/failures": RUN,
+    "GET /runs/{run_id}/why": RUN,
     "GET /runs/{run_id}/unserved": RUN,
     "POST /runs/{run_id}/detach": RUN,
     "POST /runs/{run_id}/cancel": RUN,
@@ -97,6 +98,7 @@ MATRIX: dict[str, Case] = {
     "PUT /builds/{org_id}/{app_version_id}/artifacts/{platform}": Case(
         "org", f"/builds/{{}}/v1/artifacts/android?sha256={SHA}", b"x", "application/octet-stream"
     ),
+    "GET /builds/{org_id}/{app_version_id}": Case("org", "/builds/{}/rivals-build"),
     "GET /builds/{org_id}/files/{name}": Case("org", f"/builds/{{}}/files/{SHA}.apk"),
     "GET /workers": Case(),
     "POST /workers": Case("org", body={"name": "w", "target_types": ["emulator"], "org_ids": ["{}"]}),

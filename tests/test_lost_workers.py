@@ -103,6 +103,7 @@ def test_a_draining_worker_finishes_its_test_and_gives_back_the_rest(engine: Eng
 
 def test_a_second_signal_gives_back_the_running_test_too(engine: Engine, services: Services) -> None:
     worker = services.worker("leaver", "--lease", "30")
+    assert "and drives 1 device\n" in f"{worker.last_lines()}\n"
     run = engine.submit("tests/hang.spec.js")
     assert wait_until(lambda: engine.run(run.run_id).running == 1, 30)
     worker.process.terminate()

@@ -1,5 +1,8 @@
 """stdout is the answer and nothing else; it never wraps, never moves a terminal, and is JSON when asked."""
 
+import contextlib
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +23,39 @@ def test_a_row_is_never_wrapped_when_piped() -> None:
     heading, row = result.stdout.splitlines()
     assert heading.startswith("JOB  STATUS")
     assert long in row
+
+
+def test_a_table_that_a_terminal_has_no_room_for_is_cut_in_the_middle_of_hashes_and_labels() -> None:
+    build, labels = "0123456789" * 4, {"repository": "qualgent/shop", "ref": "refs/heads/main", "sha": "f" * 40}
+    whole = f"ref=refs/heads/main,repository=qualgent/shop,sha={'f' * 40}"
+
+    def on_a_terminal(columns: int, *arguments: str) -> str:
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "qgjob", *arguments]
+        with subprocess.Popen(command, stdout=theirs, env=environment(server, {"COLUMNS": str(columns)})) as process:
+            os.close(theirs)
+            printed = b""
+            with contextlib.suppress(OSError):  # the other end is closed
+                while piece := os.read(ours, 65_536):
+                    printed += piece
+        os.close(ours)
+        assert process.returncode == 0
+        return printed.decode().replace("\r\n", "\n")
+
+    with StandIn() as server:
+        server.on("GET", "/runs", {"runs": [run(app_version_id=build, labels=labels)], "next_cursor": None})
+        piped = qgjob("runs", "--org-id=o", server=server).stdout
+        assert build in piped
+        assert whole in piped
+        assert on_a_terminal(300, "runs", "--org-id=o") == piped
+        narrow = on_a_terminal(80, "runs", "--org-id=o")
+        as_json = on_a_terminal(80, "runs", "--org-id=o", "--json")
+        server.on("GET", "/jobs", page(job(app_version_id=build)))
+        assert " 0123456789…123456789 " in on_a_terminal(80, "list", "--org-id=o")
+        assert on_a_terminal(80, "runs", "--org-id=o", "--quiet") == "12\n"
+    assert " 0123456789…123456789 " in narrow
+    assert f" {whole[:20]}…{whole[-19:]} " in narrow
+    assert f'"{build}"' in as_json
 
 
 def test_a_page_that_ends_early_says_the_command_for_the_next_one() -> None:

@@ -93,21 +93,33 @@ def test_reading_costs_the_same_whatever_waits(busy: tuple[Engine, Driver]) -> N
     engine, _ = busy
     run = engine.submit(*(f"tests/new-{number}.spec.ts" for number in range(50)), org="org1")
     job_id = run.job_ids[0]
+    of_org: dict[str, Any] = {"org_id": "org1", "limit": 20}
     spent = {
         "get_job": rows_read(engine, lambda: engine.job(job_id))[1],
         "get_run": rows_read(engine, lambda: engine.run(run.run_id))[1],
         "get_why": rows_read(engine, lambda: engine.call("get_why", job_id=job_id))[1],
+        "list_waiting": rows_read(engine, lambda: engine.call("list_waiting", run_id=run.run_id))[1],
         "list_failures": rows_read(engine, lambda: engine.call("list_failures", run_id=run.run_id))[1],
         "list_unserved": rows_read(engine, lambda: engine.call("list_unserved", run_id=run.run_id))[1],
         "run of a key": rows_read(engine, lambda: engine.call("list_runs", org_id="org1", idempotency_key="k"))[1],
         "cancel_lost_clients": rows_read(engine, lambda: engine.call("cancel_lost_clients"))[1],
-        "list_jobs of an organisation": rows_read(engine, lambda: engine.call("list_jobs", org_id="org1", limit=20))[1],
+        "list_jobs of an organisation": rows_read(engine, lambda: engine.call("list_jobs", **of_org))[1],
         "list_jobs of a run": rows_read(engine, lambda: engine.call("list_jobs", run_id=run.run_id, limit=20))[1],
+        "list_jobs of no spec": rows_read(engine, lambda: engine.call("list_jobs", **of_org, test="a*"))[1],
+        "list_runs of no label": rows_read(engine, lambda: engine.call("list_runs", **of_org, labels={"a": "b"}))[1],
         "list_runs": rows_read(engine, lambda: engine.call("list_runs", org_id="org1", limit=5))[1],
     }
-    allowed = {"list_runs": 8_000}  # five runs of 500 jobs, each job counted by its status
+    # Five runs of 500 jobs, each job counted by its status; each job of the organisation, and nothing but its path.
+    allowed = {"list_runs": 8_000, "list_jobs of no spec": 2_700, "list_runs of no label": 10}
     too_many = {call: read for call, read in spent.items() if sum(read.values()) > allowed.get(call, 2_500)}
     assert not too_many, too_many
+
+
+def test_a_page_of_a_spec_is_read_until_it_is_full(busy: tuple[Engine, Driver]) -> None:
+    engine, _ = busy
+    engine.connection.execute("analyze")  # until then the 2,500 jobs of the organisation are sorted
+    _, read = rows_read(engine, lambda: engine.call("list_jobs", org_id="org1", test="tests/1*", limit=20))
+    assert read["job"] < 500, read
 
 
 def test_reading_by_a_token_of_an_organisation_costs_the_same_whatever_waits(busy: tuple[Engine, Driver]) -> None:
@@ -118,8 +130,10 @@ def test_reading_by_a_token_of_an_organisation_costs_the_same_whatever_waits(bus
         "get_job": {"job_id": run.job_ids[0], "org_id": "org1"},
         "get_run": {"run_id": run.run_id, "org_id": "org1"},
         "get_why": {"job_id": run.job_ids[0], "org_id": "org1"},
+        "list_waiting": {"run_id": run.run_id, "org_id": "org1"},
         "list_attempts": {"job_id": run.job_ids[0], "org_id": "org1"},
         "list_jobs": {"org_id": "org1", "limit": 20},
+        "list_runs": {"org_id": "org1", "labels": {"a": "b"}},
         "submit_job": {"org_id": "org1", "app_version_id": "v1", "job": {"test_path": "one-more.js"}},
         "cancel_job": {"job_id": run.job_ids[1], "org_id": "org1"},
     }

@@ -2,6 +2,7 @@
 
 import pytest
 from engine import Engine, refused
+from psycopg.types.json import Jsonb
 
 
 def ids(rows: list[tuple[int]]) -> list[int]:
@@ -31,7 +32,46 @@ def test_every_filter_of_jobs_filters(engine: Engine) -> None:
     assert list_jobs(engine, "p_app_version_id => 'v2'") == [device]
     assert list_jobs(engine, "p_run_id => %s", run.run_id) == run.job_ids[::-1]
     assert list_jobs(engine, "p_since => qgjob.now() + interval '1 hour'") == []
+    assert list_jobs(engine, "p_test => 'b.js'") == [run.job_ids[1]]
     assert list_jobs(engine, "p_org_id => 'acme', p_status => '{pending}', p_target => 'emulator'") == [run.job_ids[1]]
+
+
+@pytest.mark.parametrize(
+    ("glob", "matching"),
+    [
+        ("tests/*.js", ["tests/a.js"]),
+        ("tests/**/*.js", ["tests/a.js", "tests/deep/er/b+c.js"]),
+        ("**/b*", ["tests/deep/er/b+c.js"]),
+        ("tests/**", ["tests/a.js", "tests/deep/er/b+c.js", "tests/[id] (1).ts"]),
+        ("tests/?.js", ["tests/a.js"]),
+        ("tests/deep/er/b+c.js", ["tests/deep/er/b+c.js"]),
+        ("tests/deep/er/b+?.js", ["tests/deep/er/b+c.js"]),
+        ("tests/[id] (1).*", ["tests/[id] (1).ts"]),
+        ("a.js", []),
+        ("tests", []),
+        ("tests/[", []),
+        ("tests/?js", []),
+        ("*\\d", []),
+        ("**/\x01", []),
+    ],
+)
+def test_a_glob_finds_the_paths_that_it_stands_for(engine: Engine, glob: str, matching: list[str]) -> None:
+    engine.submit("tests/a.js", "tests/deep/er/b+c.js", "tests/[id] (1).ts")
+    found = engine.rows("select test_path from qgjob.list_jobs(p_test => %s) order by job_id", glob)
+    assert [one.test_path for one in found] == matching
+
+
+def test_runs_are_found_by_all_of_the_labels_that_are_named(engine: Engine) -> None:
+    main = engine.submit("a.js", labels={"branch": "main", "pr": "7"}).run_id
+    other = engine.submit("a.js", labels={"branch": "other", "pr": "7"}).run_id
+    engine.submit("a.js")
+
+    def found(**labels: str) -> list[int]:
+        return ids(engine.rows("select run_id from qgjob.list_runs('acme', p_labels => %s)", Jsonb(labels)))
+
+    assert found(pr="7") == [other, main]
+    assert found(pr="7", branch="main") == [main]
+    assert found(branch="mai") == []
 
 
 def test_runs_are_listed_newest_first_of_one_organisation(engine: Engine) -> None:
@@ -146,6 +186,32 @@ def test_devices_and_workers_are_listed_with_what_they_do(engine: Engine) -> Non
         ("of phone-4", "ended", 0),
     ]
     assert engine.rows("select name, status from qgjob.list_devices('emulator')")[1] == ("phone-2", "offline")
+
+
+def test_workers_and_devices_that_are_gone_for_a_day_are_not_listed_unless_all_are(engine: Engine) -> None:
+    here = engine.drive("here", lease_s=3600)
+    gone, lost, unplugged = (engine.drive(name) for name in ("gone", "lost", "unplugged"))
+    engine.call("end_worker", worker_id=gone.worker_id)
+    engine.call("release_device", worker_id=unplugged.worker_id, device_id=unplugged.device_id)
+
+    def listed(**options: bool) -> list[list[str]]:
+        answers = (engine.rows(f"select name from qgjob.{of}(p_all => %s)", options.get("all", False))
+                   for of in ("list_workers", "list_devices"))  # fmt: skip
+        return [sorted(one.name.removeprefix("of ") for one in answer) for answer in answers]
+
+    everything = [["gone", "here", "lost", "unplugged"]] * 2
+    engine.move_clock(80_000)
+    for driver in (here, unplugged):
+        engine.call("heartbeat", worker_id=driver.worker_id)
+    assert listed() == everything, "a day has not passed"
+    engine.move_clock(10_000)
+    assert listed() == [["here", "unplugged"], ["here"]]
+    assert listed(all=True) == everything
+    assert engine.rows("select name from reporting.workers order by 1") == [("of here",), ("of unplugged",)]
+    assert engine.call("list_workers", worker_id=gone.worker_id).status == "ended"
+    assert engine.call("list_devices", device_id=lost.device_id).status == "offline"
+    engine.call("register_device", worker_id=here.worker_id, name="unplugged", target="emulator")
+    assert listed()[1] == ["here", "unplugged"]
 
 
 def test_health_is_degraded_while_jobs_wait_for_a_target_that_nobody_drives(engine: Engine) -> None:

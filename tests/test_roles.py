@@ -143,6 +143,7 @@ def test_functions_that_write_look_at_the_organisation_too(tenants: Engine) -> N
             ("remove_trust", "trust_exists", {"trust_id": 2}),
             ("detach_run", "run_exists", {"run_id": run}),
             ("list_failures", "run_exists", {"run_id": run}),
+            ("list_waiting", "run_exists", {"run_id": run}),
             ("list_unserved", "run_exists", {"run_id": run}),
             ("create_org", "org_exists", {"org_id": "rival"}),
             ("change_org", "org_exists", {"org_id": "rival", "changes": {}}),

@@ -4,6 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from callers import ask
 from engine import Engine
 from processes import Services
 
@@ -24,6 +25,13 @@ def test_a_run_is_listed_and_reported_while_it_goes_on_and_after_it(
     assert "branch=main" in listed.stdout
     assert "0 of 2 done" in listed.stdout
     assert services.qgjob("runs", "--org-id=acme", "--app-version-id=v2", "--quiet").stdout == "2\n"
+    assert services.qgjob("runs", "--org-id=acme", "--label=branch=main", "--quiet").stdout == "1\n"
+    assert services.qgjob("runs", "--org-id=acme", "--label=branch=main", "--label=pr=7", "--quiet").stdout == ""
+    assert services.qgjob("runs", "--org-id=acme", "--label=branch").returncode == 2
+    assert ask(f"{services.url}/runs?label=branch").body["type"] == "urn:qgjob:label_is_a_pair"
+    listed = services.qgjob("list", "--org-id=acme", "--test=?.js", "--limit=1", "--target=emulator")
+    assert "b.js" in listed.stdout
+    assert "more: qgjob list --org-id=acme --target=emulator '--test=?.js' --limit=1 --cursor=2\n" in listed.stderr
     assert services.qgjob("runs", "--org-id=nobody").stderr == "no run matches\n"
     assert [
         run["run_id"] for run in json.loads(services.qgjob("runs", "--org-id=acme", "--json").stdout)["data"]["runs"]

@@ -255,7 +255,7 @@ def test_a_submission_is_one_request_with_an_idempotency_key() -> None:
     with StandIn() as server:
         server.on("POST", "/runs", submitted(34, 35, 36, deduplicated=1))
         result = qgjob("submit", *IDS, "--test=a", "--test=b", "--test=c", "--label=branch=main", server=server)
-        (request,) = server.requests
+        (request,) = server.asked("POST", "/runs")
     assert result.exit == 0
     assert result.stdout == "Submitted run 12 · 3 jobs · 1 deduplicated\n"
     assert "qgjob status --run-id=12 --watch" in result.stderr
@@ -278,7 +278,7 @@ def test_a_given_idempotency_key_is_sent_and_a_replay_is_said() -> None:
     with StandIn() as server:
         server.on("POST", "/runs", submitted(34, 35, replayed=True))
         result = qgjob("submit", *IDS, "--test=a", "--test=b", "--idempotency-key=build-7", server=server)
-        (request,) = server.requests
+        (request,) = server.asked("POST", "/runs")
     assert request.headers["idempotency-key"] == "build-7"
     assert "before" in result.stdout
 

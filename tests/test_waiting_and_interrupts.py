@@ -263,8 +263,33 @@ def test_that_nobody_drives_a_device_is_said_once_and_ends_no_waiting(command: t
     assert result.exit == 0
     said = [line for line in result.stderr.splitlines() if "no live worker" in line]
     assert said == [
-        "no live worker drives a device for browserstack (1 job); waiting for one. See: qgjob why --job-id=ID"
+        "no live worker drives a device for browserstack (1 job); waiting for one. See: qgjob why --run-id=12"
     ]
+
+
+@pytest.mark.parametrize("command", [(*SUBMIT[:-1],), ("retry", "--run-id=12"), ("retry", "--job-id=34")])
+def test_who_does_not_wait_is_warned_that_nobody_drives_a_device(command: tuple[str, ...]) -> None:
+    typo = {"target": "device", "selector": {"platform": "andriod"}, "jobs": 2, "nearest": {"platform": "android"}}
+    bare = {"target": "device", "selector": {"lab": "a"}, "jobs": 1, "nearest": {}}
+    with StandIn() as server:
+        server.on("POST", "/runs", submitted(34))
+        server.on("POST", "/runs/12/retry", submitted(34))
+        server.on("POST", "/jobs/34/retry", {"job_id": 34, "run_id": 12, "status": "pending", "deduplicated": False})
+        server.on("GET", "/runs/12/unserved", [typo, bare])
+        warned = qgjob(*command, server=server)
+        as_json = qgjob(*command, "--json", server=server)
+        for nothing in (Answer(200, []), problem(404, "an older server"), dropped(), Answer(200, "no JSON")):
+            server.on("GET", "/runs/12/unserved", nothing)
+            quiet = qgjob(*command, "--quiet", server=server)
+            assert (quiet.exit, quiet.stdout, quiet.stderr) == (0, "12\n", "")
+    said = (
+        "warning: no live worker drives a device for device:platform=andriod (the nearest has platform=android), "
+        "device:lab=a (the nearest has no labels) (3 jobs). See: qgjob why --run-id=12\n"
+    )
+    assert (warned.exit, as_json.exit) == (0, 0)
+    assert warned.stderr.endswith(said)
+    assert as_json.document["schema"] == "qgjob.submitted/v1"
+    assert as_json.stderr.endswith(said)
 
 
 def test_of_a_job_that_is_watched_only_its_own_devices_are_said_to_be_missing() -> None:

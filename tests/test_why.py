@@ -1,5 +1,6 @@
 """qgjob why: what a job waits for, what is ahead, and afterwards why that device got it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -223,6 +224,27 @@ def test_a_device_that_drains_is_there_but_takes_nothing_more(engine: Engine) ->
     assert why(engine, run.job_ids[1]).reason == found.reason  # not: every device is in quarantine
 
 
+def test_what_a_run_waits_for_is_told_once_for_each_group(engine: Engine) -> None:
+    ios = {"test_path": "ios.js", "target": "device", "selector": {"platform": "ios"}}
+    run = engine.submit("a.js", "b.js", {"test_path": "c.js", "priority": "high"}, "d.js", ios)
+    engine.submit("of another run.js")
+    waiting = engine.rows("select * from qgjob.list_waiting(p_run_id => %s)", run.run_id)
+    assert [(each.jobs, each.target, each.selector, each.job_id, each.test_path) for each in waiting] == [
+        (4, "emulator", {}, run.job_ids[2], "c.js"),
+        (1, "device", {"platform": "ios"}, run.job_ids[4], "ios.js"),
+    ]
+    for each in waiting:
+        assert each[5:] == why(engine, each.job_id)[1:], "what get_why says of the first of them"
+    assert len(engine.rows("select from qgjob.list_waiting(p_run_id => %s, p_limit => 1)", run.run_id)) == 1
+    batch = engine.claim(engine.drive(), max_jobs=3)
+    engine.start(batch.lease, batch.jobs[0]["job_id"])
+    waiting = engine.rows("select status, jobs, reason from qgjob.list_waiting(p_run_id => %s)", run.run_id)
+    assert [(each.status, each.jobs) for each in waiting] == [("pending", 1), ("pending", 1), ("queued", 2)]
+    assert waiting[2].reason == "A device has taken it, and starts it once it is done with others."
+    engine.call("cancel_run", run_id=run.run_id)
+    assert [each.status for each in engine.rows("select * from qgjob.list_waiting(%s)", run.run_id)] == []
+
+
 def test_the_shell_tells_it(engine: Engine, services: Services) -> None:
     services.api()
     engine.submit("a.js")
@@ -230,3 +252,14 @@ def test_the_shell_tells_it(engine: Engine, services: Services) -> None:
     assert said.returncode == 0
     assert "No live worker drives a device for target emulator" in said.stdout
     assert services.qgjob("why", "--job-id=9").returncode == 4
+    assert services.qgjob("why").returncode == 2
+    engine.submit("b.js", "c.js", {"test_path": "d.js", "target": "device", "selector": {"platform": "ios"}})
+    said = services.qgjob("why", "--run-id=2")
+    heading, most, other = said.stdout.splitlines()
+    assert heading.split() == ["JOBS", "STATUS", "TARGET", "FIRST", "STARTS_IN", "ON", "WHY"]
+    assert most.split()[:6] == ["2", "pending", "emulator", "2", "-", "-"]
+    assert other.split()[:4] == ["1", "pending", "device:platform=ios", "4"]
+    found = json.loads(services.qgjob("why", "--run-id=2", "--json").stdout)
+    assert (found["schema"], [each["jobs"] for each in found["data"]]) == ("qgjob.waiting/v1", [2, 1])
+    engine.call("cancel_run", run_id=2)
+    assert services.qgjob("why", "--run-id=2").stderr == "no job of run 2 waits\n"

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 PUBLIC = sorted(path.stem for folder in ("api", "worker") for path in (CHECKOUT / "sql" / folder).glob("*.sql"))
 
 HUGE = "".join(Random(7).choices(ascii_letters, k=100_000))  # too large for an index, also when it is compressed
-TEXTS = ["", " ", HUGE, "ü🦄", "a\nb\x01\x7f", "';--", "%s\\", "-1", "NaN", "*"]
+TEXTS = ["", " ", HUGE, "ü🦄", "a\nb\x01\x7f", "';--", "%s\\", "-1", "NaN", "*", "**/" * 170, "*a?[" * 128]
 WRONG: dict[str, list[Any]] = {
     "text": [None, *TEXTS],
     "text[]": [None, [], [None], [""], [HUGE], ["a", "a"], [["a"], ["b"]], ["ü", "%"], ["x"] * 1000],
@@ -102,6 +102,7 @@ class Answers:
             "p_video_offset_s": 0.5, "p_permanent": False, "p_results": [result], "p_due_at": None,
             "p_next_at": "2100-01-01", "p_session_id": "s", "p_video_url": "https://acme.example/v", "p_version": "1",
             "p_targets": ["emulator"], "p_lease_s": 30, "p_org_ids": ["acme"], "p_complaint": "c",
+            "p_all": True, "p_test": "a*.js",
             "p_changes": {"name": "nightly", "cron": None, "time_zone": "UTC", "at": "2100-01-01T00:00:00Z",
                           "app_version_id": "v1", "jobs": [job], "defaults": job, "labels": {"a": "b"},
                           "enabled": True},

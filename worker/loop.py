@@ -163,7 +163,8 @@ class Worker:
                 now, before = {device.name: device for device in devices}, listed or {}
                 if listed is None:
                     name = self._options.name
-                    log.info("%s is worker %s and drives %s devices", name, self._engine.worker_id, len(now))
+                    some = "1 device" if len(now) == 1 else f"{len(now)} devices"
+                    log.info("%s is worker %s and drives %s", name, self._engine.worker_id, some)
                 for name in before.keys() - now.keys():
                     self._lose(self._drives[name])
                 for name in now.keys() - before.keys():

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from qgjob.cli import following, options, output, settings, words
+from qgjob.cli import attending, following, options, output, settings, words
 from qgjob.cli.options import OnInterrupt
 from qgjob.cli.show import one_of
 from qgjob.cli.submit import announce
@@ -69,4 +69,7 @@ def retry(
         run = client.retry_run(run_id or "", only=only or "failed", key=key)
     waits = wait or how.junit_xml is not None
     announce(run, waits=waits, as_json=as_json, quiet=quiet)
-    return following.follow(client, run.run_id, how) if waits else Exit.OK
+    if waits:
+        return following.follow(client, run.run_id, how)
+    attending.warn(client, run.run_id)
+    return Exit.OK

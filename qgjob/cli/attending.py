@@ -5,7 +5,7 @@ import time
 
 from qgjob.cli import output, words
 from qgjob.client import Client
-from qgjob.errors import Refused
+from qgjob.errors import ClientError, Refused
 from qgjob.models import Job, Run, Unserved
 
 LOOK_EVERY_S = 10.0
@@ -29,7 +29,7 @@ class Lookout:
         self._client = client
         self._job = job
         self._every_s = every_s
-        self._advice = advice or f". See: qgjob why --job-id={job.job_id if job else 'ID'}"
+        self._advice = advice
         self._first = time.monotonic() + after_s
         self._said = ""
         self.looked = -math.inf
@@ -64,7 +64,8 @@ class Lookout:
         self.since = self.since if self.since is not None else self.looked
         found = missing(self.unserved)
         if found != self._said:
-            output.say(f"{found}; waiting for one{self._advice}")
+            of = f"--run-id={run_id}" if self._job is None else f"--job-id={self._job.job_id}"
+            output.say(f"{found}; waiting for one{self._advice or f'. See: qgjob why {of}'}")
             self._said = found
 
 
@@ -117,7 +118,21 @@ class Attendant:
         output.say(f"{why}; cancelling the rest of run {run.run_id}")
 
 
+def warn(client: Client, run_id: int) -> None:
+    """For who does not wait. What was submitted stays submitted, whatever comes of asking."""
+    try:
+        unserved = client.unserved(run_id)
+    except ClientError:
+        return
+    if unserved:
+        output.say(f"warning: {missing(unserved)}. See: qgjob why --run-id={run_id}")
+
+
 def missing(unserved: list[Unserved]) -> str:
-    targets = ", ".join(words.target(each.target, each.selector) for each in unserved)
+    targets = ", ".join(
+        words.target(each.target, each.selector)
+        + ("" if each.nearest is None else f" (the nearest has {words.pairs(each.nearest) or 'no labels'})")
+        for each in unserved
+    )
     waiting = words.count(sum(each.jobs for each in unserved), "job")
     return f"no live worker drives a device for {targets} ({waiting})"

@@ -7,20 +7,23 @@ from urllib.parse import urlsplit
 
 import typer
 
-from qgjob.cli import apps, options, output, settings, words
+from qgjob.cli import apps, naming, options, output, settings, words
 from qgjob.client import Client
 from qgjob.errors import Exit, Refused, Usage
-from qgjob.models import SUFFIXES, ArtifactAdded, Build, Platform
+from qgjob.models import SUFFIXES, Artifact, ArtifactAdded, Build, Platform
 from qgjob.transport import PIECE, STREAM_S, Params
 
 EPILOG = options.examples(
-    "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --android=app.apk", "qgjob builds list"
+    "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --android=app.apk",
+    "qgjob builds list",
+    "qgjob builds show v1.2.3",
 )
 ADD_EPILOG = options.examples(
     "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --android=app.apk --ios=app.ipa",
     "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --android=https://ci.example/app.apk",
     "qgjob builds add --org-id=qualgent --app-version-id=v1.2.3 --ios=bs://c700ce60… --sha256=9f86d0…",
 )
+SHOW_EPILOG = options.examples("qgjob builds show v1.2.3 --org-id=qualgent")
 LIST_EPILOG = options.examples("qgjob builds list --org-id=qualgent --limit=10")
 
 READABLE_HERE = ("http://", "https://")
@@ -31,7 +34,7 @@ builds_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 @builds_app.callback(epilog=EPILOG)
 def builds() -> None:
-    """Add and list builds: the files that are installed for an app version. A build never changes."""
+    """Add, list and show builds: the files that are installed for an app version. A build never changes."""
 
 
 @builds_app.command(epilog=ADD_EPILOG)
@@ -110,6 +113,47 @@ def list_builds(
     return Exit.OK
 
 
+@builds_app.command(epilog=SHOW_EPILOG)
+def show(
+    app_version_id: Annotated[
+        str, typer.Argument(metavar="APP_VERSION_ID", help="As `qgjob builds list` lists it.", callback=naming.given)
+    ],
+    *,
+    org_id: options.OrgId = None,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Show one build: its file for each platform, with its whole hash."""
+    org = settings.organisation(org_id)
+    build = settings.connect(server_url).build(org, app_version_id)
+    if as_json:
+        output.answer_json("build", build)
+        return Exit.OK
+    facts = [
+        ("build", build.app_version_id),
+        ("organisation", build.org_id),
+        ("created", words.moment(build.created_at)),
+    ]
+    for one in build.artifacts:
+        facts += [
+            (one.platform, where(one)),
+            ("sha256", one.sha256),
+            ("size", None if one.size is None else words.size(one.size)),
+            ("app", one.app_id),
+            ("added", words.moment(one.created_at)),
+        ]
+    output.answer(output.fields(facts))
+    if not build.artifacts:
+        output.say("no file: workers install nothing for it")
+    flags = (f"--org-id={build.org_id}", f"--app-version-id={build.app_version_id}")
+    output.say(f"its runs: {words.command('runs', *flags)}")
+    return Exit.OK
+
+
+def where(artifact: Artifact) -> str:
+    return "uploaded" if artifact.url.startswith("builds/") else artifact.url
+
+
 def rows_of(build: Build) -> list[tuple[str, ...]]:
     created = words.moment(build.created_at) or ""
     return [
@@ -120,7 +164,7 @@ def rows_of(build: Build) -> list[tuple[str, ...]]:
             "" if one.size is None else words.size(one.size),
             one.sha256[:12],
             one.app_id or "",
-            "uploaded" if one.url.startswith("builds/") else one.url,
+            where(one),
         )
         for one in build.artifacts
     ] or [(build.app_version_id, created, "", "", "", "", "")]

@@ -21,11 +21,17 @@ devices_app = typer.Typer(rich_markup_mode=None)
 
 
 @devices_app.callback(invoke_without_command=True, epilog=EPILOG)
-def devices(context: typer.Context, *, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
+def devices(
+    context: typer.Context,
+    *,
+    every: options.All = False,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
     """List devices: what they do, which build they have installed, and what keeps them from working."""
     if context.invoked_subcommand is not None:
         return Exit.OK
-    found = settings.connect(server_url).devices()
+    found = settings.connect(server_url).devices(every=every)
     if as_json:
         output.answer_json("devices", found)
         return Exit.OK
@@ -72,7 +78,7 @@ def find(client: Client, device: str) -> int:
     """Its id. Names of devices are unique."""
 
     def named() -> list[tuple[str, int]]:
-        return [(one.name, one.device_id) for one in client.devices()]
+        return [(one.name, one.device_id) for one in client.devices(every=True)]
 
     return naming.found("device", device, named, hint="see qgjob devices")
 

@@ -44,11 +44,17 @@ def groups(*, org_id: options.OrgId = None, as_json: options.Json = False, serve
 
 
 @workers_app.callback(invoke_without_command=True, epilog=WORKERS_EPILOG)
-def workers(context: typer.Context, *, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
+def workers(
+    context: typer.Context,
+    *,
+    every: options.All = False,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
     """List workers; `workers drain` lets one finish and end."""
     if context.invoked_subcommand is not None:
         return Exit.OK
-    found = settings.connect(server_url).workers()
+    found = settings.connect(server_url).workers(every=every)
     if as_json:
         output.answer_json("workers", found)
         return Exit.OK

@@ -1,17 +1,21 @@
-"""`qgjob logs`: what a job's attempt printed; with --follow, while it prints it."""
+"""`qgjob logs`: what a job's attempt printed, or those of a run's failed jobs; with --follow, while it prints it."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from msgspec.structs import asdict
 
 from qgjob.cli import following, options, output, settings, verdict, words
 from qgjob.cli.annotations import commands_stopped
+from qgjob.cli.show import one_of
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
+from qgjob.models import Job, Log
 
 EPILOG = options.examples(
     "qgjob logs --job-id=34",
+    "qgjob logs --run-id=12",
     "qgjob logs --job-id=34 --follow",
     "qgjob logs --job-id=34 --attempt=1 --raw > attempt.log",
 )
@@ -22,7 +26,9 @@ LOOK_AGAIN_S = 1.0
 
 def logs(
     *,
-    job_id: options.RequiredJobId,
+    job_id: options.JobId = None,
+    run_id: options.RunId = None,
+    every: Annotated[bool, typer.Option("--all", help="Of a run, also of the jobs that did not fail.")] = False,
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, metavar="N", help="Which attempt. Default: the latest.")
     ] = None,
@@ -31,10 +37,19 @@ def logs(
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
-    """Print what a job's attempt printed, at most its last 64 KB."""
+    """Print what a job's attempt printed, at most its last 64 KB; of a run, what the latest attempts of its failed jobs
+    printed, each under its test."""
+    job_id, run_id = one_of(job_id, run_id)
     if follow and (attempt is not None or as_json):
         raise Usage("--follow goes with neither --attempt nor --json")
+    if job_id is None and (follow or attempt is not None):
+        raise Usage("--follow and --attempt go with --job-id")
+    if job_id is not None and every:
+        raise Usage("--all goes with --run-id")
     client = settings.connect(server_url)
+    if job_id is None:
+        print_run(client, run_id or "", every=every, raw=raw, as_json=as_json)
+        return Exit.OK
     if follow:
         again = f"qgjob logs --job-id={job_id} --follow"
         with following.only_watched(f"job {job_id}", run_id=None, again=again), commands_stopped():
@@ -49,6 +64,41 @@ def logs(
     else:
         output.say(f"attempt {log.attempt} of job {log.job_id} printed nothing")
     return Exit.OK
+
+
+def print_run(client: Client, run_id: str, *, every: bool, raw: bool, as_json: bool) -> None:
+    """One after the other, as they come: together they may be more than fits into memory."""
+    run = client.run(run_id)
+    wanted = verdict.each_job(client, run) if every else verdict.each_job(client, run, "failed")
+    found = ((job, client.log(job.job_id)) for job in wanted if job.attempts)
+    if as_json:
+        output.answer_json("logs", [document(job, log) for job, log in found])
+        return
+    printed = False
+    with commands_stopped():
+        for job, log in found:
+            output.answer_as_printed(("\n" if printed else "") + heading(job, log.attempt))
+            if log.log:
+                output.answer_bytes(f"{log.log.rstrip()}\n".encode()) if raw else output.answer_as_printed(
+                    plain(log.log)
+                )
+            printed = True
+    if not printed:
+        output.say(f"no job of run {run.run_id} has a log yet" if every else f"no job of run {run.run_id} has failed")
+
+
+def document(job: Job, log: Log) -> dict[str, Any]:
+    of_job = ("test_path", "target", "selector", "status", "failure_kind")
+    return {**asdict(log), **{name: getattr(job, name) for name in of_job}}
+
+
+def heading(job: Job, attempt: int) -> str:
+    parts = (
+        f"{output.one_line(job.test_path)} on {words.target(job.target, job.selector)}",
+        f"job {job.job_id}, attempt {attempt}",
+        f"{job.status} ({job.failure_kind})" if job.failure_kind else job.status,
+    )
+    return f"==> {output.clean(' · '.join(parts))} <=="
 
 
 class Follower:

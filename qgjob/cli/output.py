@@ -5,6 +5,7 @@ import re
 import stat
 import sys
 from collections.abc import Sequence
+from shutil import get_terminal_size
 from typing import Any, TextIO
 
 import msgspec
@@ -18,6 +19,8 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # What GitHub's runner reads as commands; it trims lines before it looks.
 COMMANDS = re.compile(r"^\s*::|##\[", re.MULTILINE)
+# Columns that are cut where they do not fit on a terminal.
+LONGEST = {"BUILD": 20, "INSTALLED": 20, "LABELS": 40}
 # Whether it reads any just now; see annotations.commands_stopped.
 commands_obeyed = True
 
@@ -121,17 +124,34 @@ def usage(error: typer.TyperException) -> Usage:
     path = getattr(getattr(error, "ctx", None), "command_path", "qgjob")
     if type(error).__name__ == "NoArgsIsHelpError":
         say(error.format_message())
-        return Usage("no command given", hint="qgjob submit --help shows how to begin")
+        first = next(iter(error.ctx.command.commands))  # type: ignore[attr-defined]
+        return Usage("no command given", hint=f"{path} {first} --help shows how to begin")
     return Usage(error.format_message().replace("Value error, ", ""), hint=f"{path} --help")
 
 
 def table(headings: str, rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need and lines never wrapped, so that grep, awk and a narrow pipe see whole rows."""
-    cells = [headings.split(), *([" ".join(clean(cell).split()) or "-" for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    """Columns as wide as they need and lines never wrapped, so that grep, awk and a narrow pipe see whole rows. On a
+    terminal that is too narrow, what machines name is cut in the middle."""
+    names = headings.split()
+    cells = [names, *([" ".join(clean(cell).split()) or "-" for cell in row] for row in rows)]
+    widths = widths_of(cells)
+    if sys.stdout and sys.stdout.isatty() and sum(widths) + 2 * len(widths) - 2 > get_terminal_size().columns:
+        cells = [[middle_out(cell, LONGEST.get(name)) for name, cell in zip(names, row, strict=True)] for row in cells]
+        widths = widths_of(cells)
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+def widths_of(cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*cells, strict=True)]
+
+
+def middle_out(text: str, longest: int | None) -> str:
+    """`3f2a91c04…5d70e1b2`: both ends of a hash or a list of labels say more than its beginning alone."""
+    if longest is None or len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}…{text[len(text) - (longest - 1) // 2 :]}"
 
 
 def fields(pairs: Sequence[tuple[str, str | None]]) -> str:

@@ -5,13 +5,17 @@ from typing import Annotated
 import typer
 
 from qgjob.cli import job_summary, junit, options, output, settings, verdict, words
+from qgjob.cli import selection as select
 from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts
 from qgjob.cli.reporting import LISTED
 from qgjob.errors import Exit
 from qgjob.models import Run
 
-RUNS_EPILOG = options.examples("qgjob runs --org-id=qualgent", "qgjob runs --org-id=qualgent --limit=1 --json")
+RUNS_EPILOG = options.examples(
+    "qgjob runs --org-id=qualgent",
+    "qgjob runs --org-id=qualgent --label=branch=main --limit=1 --json",
+)
 REPORT_EPILOG = options.examples(
     "qgjob report --run-id=12 >> summary.md", "qgjob report --run-id=12 --junit-xml=results.xml"
 )
@@ -23,6 +27,9 @@ def runs(
     app_version_id: Annotated[
         str | None, typer.Option("--app-version-id", metavar="BUILD", help="Runs of this build.")
     ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Runs with this label. Repeats.")
+    ] = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     as_json: options.Json = False,
@@ -33,6 +40,7 @@ def runs(
     org = settings.organisation(org_id)
     asked: list[tuple[str, str | int]] = [("org_id", org)]
     asked += [("app_version_id", app_version_id)] if app_version_id is not None else []
+    asked += [("label", f"{name}={value}") for name, value in select.parse_labels(label or []).items()]
     asked += [("limit", limit)]
     page = settings.connect(server_url).runs(page_of(asked, cursor))
     if as_json:

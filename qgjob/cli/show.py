@@ -20,8 +20,9 @@ STATUS_EPILOG = options.examples(
 LIST_EPILOG = options.examples(
     "qgjob list --org-id=qualgent --status=running --limit=10",
     "qgjob list --org-id=qualgent --status=failed --since=24h --json",
+    "qgjob list --org-id=qualgent --test='tests/checkout/**'",
 )
-WHY_EPILOG = options.examples("qgjob why --job-id=34", "qgjob why --job-id=34 --json")
+WHY_EPILOG = options.examples("qgjob why --job-id=34", "qgjob why --run-id=12", "qgjob why --job-id=34 --json")
 
 
 def one_of(job_id: str | None, run_id: str | None) -> tuple[str | None, str | None]:
@@ -174,6 +175,9 @@ def list_jobs(
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="Created in the last 24h, 7d, …, or since a date.")
     ] = None,
+    test: Annotated[
+        str | None, typer.Option("--test", metavar="PATH|GLOB", help="Jobs of this spec; in a quoted glob: *, **, ?.")
+    ] = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     as_json: options.Json = False,
@@ -187,6 +191,7 @@ def list_jobs(
     asked += [("app_version_id", app_version_id)] if app_version_id is not None else []
     asked += [("run_id", run_id)] if run_id is not None else []
     asked += [("since", words.since(since))] if since is not None else []
+    asked += [("test", test)] if test is not None else []
     asked += [("limit", limit)]
     page = settings.connect(server_url).jobs(page_of(asked, cursor))
     if as_json:
@@ -202,12 +207,18 @@ def list_jobs(
 
 def why(
     *,
-    job_id: options.RequiredJobId,
+    job_id: options.JobId = None,
+    run_id: options.RunId = None,
     as_json: options.Json = False,
     server_url: options.ServerUrl = None,
 ) -> int:
-    """Say what a job waits for, which device will probably run it when; or why it ran where it did."""
-    found = settings.connect(server_url).why(job_id)
+    """Say what a job waits for, which device will probably run it when; or why it ran where it did. Of a run, what its
+    jobs wait for."""
+    job_id, run_id = one_of(job_id, run_id)
+    client = settings.connect(server_url)
+    if job_id is None:
+        return show_waiting(client, run_id or "", as_json=as_json)
+    found = client.why(job_id)
     if as_json:
         output.answer_json("why", found)
         return Exit.OK
@@ -230,4 +241,26 @@ def why(
             ]
         )
     )
+    return Exit.OK
+
+
+def show_waiting(client: Client, run_id: str, *, as_json: bool) -> int:
+    """What many jobs wait for is said once: of the first of them, and of how many."""
+    found = client.waiting(run_id)
+    if as_json:
+        output.answer_json("waiting", found)
+        return Exit.OK
+    rows = [
+        (
+            str(each.jobs),
+            each.status,
+            words.target(each.target, each.selector),
+            str(each.job_id),
+            "" if each.predicted_start_s is None else words.duration(each.predicted_start_s),
+            each.predicted_device or "",
+            each.reason,
+        )
+        for each in found
+    ]
+    output.rows("JOBS STATUS TARGET FIRST STARTS_IN ON WHY", rows, empty=f"no job of run {run_id} waits")
     return Exit.OK

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qgjob.cli import following, junit, options, output, settings, words
+from qgjob.cli import attending, following, junit, options, output, settings, words
 from qgjob.cli import selection as select
+from qgjob.cli.following import Manner
 from qgjob.cli.options import OnInterrupt
 from qgjob.cli.selection import ManifestDefaults
 from qgjob.cli.settings import Project
 from qgjob.cli.waiting import resume
+from qgjob.client import Client
 from qgjob.errors import Exit, NotWritten, Signalled, Usage
 from qgjob.models import JobDefaults, Reset, RunSubmission, RunSubmitted
 
@@ -92,15 +94,8 @@ def submit(
         timeout=timeout, on_interrupt=on_interrupt, junit_xml=junit_xml, quiet=quiet, as_json=as_json
     )
     select.refuse_too_many(jobs)
-    if not jobs and not allow_empty:
-        raise Usage("no test to submit", hint="--allow-empty makes this a success", code="no_tests")
     if not jobs:
-        if how.junit_xml is not None:
-            junit.write(how.junit_xml, junit.EMPTY)
-        if as_json:
-            output.answer_json("submitted", None)
-        output.say("nothing to submit")
-        return Exit.OK
+        return nothing_to_submit(how, allowed=allow_empty)
     submission = RunSubmission(
         org_id=settings.required("org_id", org_id, plan.org_id, project.org_id),
         app_version_id=settings.required("app_version_id", app_version_id, plan.app_version_id, project.app_version_id),
@@ -116,11 +111,30 @@ def submit(
         return Exit.OK
     client = settings.connect(server_url, submission.org_id)
     waits = wait or how.junit_xml is not None
-    key = idempotency_key or str(uuid.uuid4())
+    run_id = sent(client, submission, idempotency_key or str(uuid.uuid4()), how, waits=waits)
+    if waits:
+        return following.follow(client, run_id, how)
+    attending.warn(client, run_id)
+    return Exit.OK
+
+
+def nothing_to_submit(how: Manner, *, allowed: bool) -> Exit:
+    if not allowed:
+        raise Usage("no test to submit", hint="--allow-empty makes this a success", code="no_tests")
+    if how.junit_xml is not None:
+        junit.write(how.junit_xml, junit.EMPTY)
+    if how.as_json:
+        output.answer_json("submitted", None)
+    output.say("nothing to submit")
+    return Exit.OK
+
+
+def sent(client: Client, submission: RunSubmission, key: str, how: Manner, *, waits: bool) -> int:
+    """The id of the run, which was told. Who is interrupted in between leaves in good order, as far as it is known."""
     run: RunSubmitted | None = None
     try:
         run = client.submit_run(submission, key=key)
-        announce(run, waits=waits, as_json=as_json, quiet=quiet)
+        announce(run, waits=waits, as_json=how.as_json, quiet=how.quiet)
     except Signalled as signalled:
         run_id = run.run_id if run else None
         if run_id is None and waits and how.on_interrupt is OnInterrupt.cancel:
@@ -130,7 +144,7 @@ def submit(
         if run_id is None:
             output.say(f"interrupted while submitting; --idempotency-key={key} would return the run if it exists")
         raise
-    return following.follow(client, run.run_id, how) if waits else Exit.OK
+    return run.run_id
 
 
 def merged(flags: ManifestDefaults, plan: ManifestDefaults, project: Project) -> JobDefaults:

@@ -1,10 +1,13 @@
 """What a finished run or job means: an exit code, and a summary that says why at a glance."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from qgjob.cli import output, words
+from qgjob.cli.paging import page_of
 from qgjob.client import Client
 from qgjob.errors import Exit
 from qgjob.models import Job, Run, Status
@@ -44,19 +47,22 @@ def outcome(client: Client, run: Run) -> Outcome:
 
 
 def jobs_of(client: Client, run: Run, *statuses: Status, flaky: int = 0) -> list[Job]:
-    """Jobs of the run in these statuses, page by page; with `flaky`, until so many flaky ones were seen."""
-    found: list[Job] = []
+    """The newest jobs of the run in these statuses; with `flaky`, so many flaky ones."""
+    found = (job for job in each_job(client, run, *statuses) if not flaky or job.flaky)
+    return list(islice(found, flaky or NAMED_AT_MOST))
+
+
+def each_job(client: Client, run: Run, *statuses: Status) -> Iterator[Job]:
+    """Page by page; without statuses, all jobs of the run."""
     cursor: int | None = None
     while True:
         params: list[tuple[str, str | int]] = [("org_id", run.org_id), ("run_id", run.run_id), ("limit", 100)]
         params += [("status", status) for status in statuses]
-        if cursor is not None:
-            params.append(("cursor", cursor))
-        page = client.jobs(params)
-        found += [job for job in page.jobs if not flaky or job.flaky]
+        page = client.jobs(page_of(params, cursor))
+        yield from page.jobs
         cursor = page.next_cursor
-        if cursor is None or len(found) >= (flaky or NAMED_AT_MOST):
-            return found
+        if cursor is None:
+            return
 
 
 def data(outcome: Outcome) -> dict[str, Any]:

@@ -1,8 +1,10 @@
--- Jobs, newest first; every null filter lets all through. The page after this one starts below its last job_id.
+-- Jobs, newest first; every null filter lets all through. The page after this one starts below its last job_id. p_test is
+-- a test_path or a glob (glob_pattern).
+drop function if exists qgjob.list_jobs(text, text[], text, text, bigint, timestamptz, integer, bigint);
 create or replace function qgjob.list_jobs(
   p_org_id text default null, p_status text[] default null, p_target text default null,
   p_app_version_id text default null, p_run_id bigint default null, p_since timestamptz default null,
-  p_limit integer default 50, p_cursor bigint default null
+  p_limit integer default 50, p_cursor bigint default null, p_test text default null
 ) returns setof qgjob.job_details language sql stable as $$
   select *
   from reporting.jobs
@@ -13,6 +15,9 @@ create or replace function qgjob.list_jobs(
     and (p_run_id is null or job_id in (select run_job.job_id from qgjob.run_job where run_job.run_id = p_run_id))
     and (p_since is null or created_at >= p_since)
     and (p_cursor is null or job_id < p_cursor)
+    -- PostgreSQL takes a regular expression to hold for so few jobs that it reads and sorts all of them, and a `coalesce`
+    -- for half of them: then it reads from the newest on until the page is full.
+    and coalesce(p_test is null or test_path = p_test or test_path ~ (select qgjob.glob_pattern(p_test)), false)
   order by job_id desc
   limit case when p_limit < 0 then 0 else p_limit end
 $$;

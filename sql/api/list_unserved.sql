@@ -1,7 +1,8 @@
--- The devices that jobs of this run wait for and no live worker drives: target and selector, and how many jobs wait.
--- Devices in quarantine do not count.
+-- The devices that jobs of this run wait for and no live worker drives: target and selector, how many jobs wait, and the
+-- nearest_labels that there are. Devices in quarantine do not count.
+drop function if exists qgjob.list_unserved(bigint, text);
 create or replace function qgjob.list_unserved(p_run_id bigint, p_org_id text default null)
-returns table (target text, selector jsonb, jobs integer) language plpgsql stable
+returns table (target text, selector jsonb, jobs integer, nearest jsonb) language plpgsql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
@@ -14,7 +15,8 @@ begin
     from qgjob.run_job join qgjob.job using (job_id)
     where run_job.run_id = p_run_id and not run_job.abandoned
   )
-  select waiting.target, waiting.selector, waiting.jobs
+  select waiting.target, waiting.selector, waiting.jobs,
+    qgjob.nearest_labels(waiting.target, waiting.selector, v_run.org_id)
   from (
     select job_group.target, job_group.selector, count(*)::integer as jobs
     from mine join qgjob.job_group using (group_id)

@@ -2,7 +2,8 @@
 -- what it did not use. Nor does a new lane give its organisation a new start. The key share lock keeps claim_batch from
 -- putting a lane to rest while jobs are being added. p_limited: refuse what limit_lanes refuses.
 drop function if exists qgjob.activate_lanes(bigint[]);
-create or replace function qgjob.activate_lanes(p_lane_ids bigint[], p_limited boolean default false) returns void language plpgsql volatile as $$
+create or replace function qgjob.activate_lanes(p_lane_ids bigint[], p_limited boolean default false) returns void
+language plpgsql volatile as $$
 begin
   perform from qgjob.lane where lane_id = any (p_lane_ids) order by lane_id for key share;
   if exists (select from qgjob.lane where lane_id = any (p_lane_ids) and not active) then

@@ -78,12 +78,15 @@ begin
       'Every device that it could run on is in quarantine. %s: %s', v_away.name, v_away.why)
     when v_away.name is not null then format(
       '%s could run it, but its worker drains and takes nothing more.', v_away.name)
-    when devices_fitting = 0 then format('No live worker drives a device for target %s%s%s.', v_group.target,
+    when devices_fitting = 0 then format('No live worker drives a device for target %s%s%s.%s', v_group.target,
       case when v_group.selector <> '{}' then ' with ' || v_group.selector::text else '' end,
       case when exists (
         select from qgjob.device
         where target = v_group.target and labels @> v_group.selector and not qgjob.serves(org_ids, v_job.org_id)
-      ) then ' and serves ' || v_job.org_id else '' end)
+      ) then ' and serves ' || v_job.org_id else '' end,
+      (select case labels when '{}' then ' Those that there are have no labels.'
+        else format(' The nearest that there is has %s.', labels) end
+      from qgjob.nearest_labels(v_group.target, v_group.selector, v_job.org_id) as labels where labels is not null))
     when not qgjob.has_room(v_job.org_id) then 'Its organisation already has all the devices that it may have.'
     when devices_on_group > 0 then format('%s on its group; %s before it%s.',
       case devices_on_group when 1 then '1 device is' else devices_on_group || ' devices are' end,

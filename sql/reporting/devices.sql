@@ -9,7 +9,8 @@ create or replace view reporting.devices with (security_invoker = true) as
     case when exists (
       select from qgjob.batch where batch.device_id = device.device_id and batch.epoch = device.epoch
     ) then device.installed_build end as installed_build, device.epoch, device.quarantined_at, device.quarantined_by, device.quarantine_reason,
-    device.strikes, device.org_ids
+    device.strikes, device.org_ids,
+    coalesce(worker.ended_at, worker.seen_at, device.released_at, device.created_at) as seen_at
   from qgjob.device left join qgjob.worker using (worker_id);
 
 comment on view reporting.devices is
@@ -31,3 +32,4 @@ comment on column reporting.devices.quarantined_by is
 comment on column reporting.devices.quarantine_reason is 'Why.';
 comment on column reporting.devices.strikes is 'Losses in a row; three put it into quarantine.';
 comment on column reporting.devices.org_ids is 'The organisations that it serves; null is everybody.';
+comment on column reporting.devices.seen_at is 'When who drives it was heard of last.';

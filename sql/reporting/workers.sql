@@ -1,13 +1,13 @@
--- The workers that have not ended, and those that did within the last day.
+-- The workers that were heard of within the last day.
 create or replace view reporting.workers with (security_invoker = true) as
   select worker_id, name, version, qgjob.worker_status(worker) as status, targets,
     (select count(*) from qgjob.device where device.worker_id = worker.worker_id)::integer as devices,
     started_at, seen_at, org_ids
   from qgjob.worker
-  where ended_at is null or ended_at > qgjob.now() - interval '1 day';
+  where coalesce(ended_at, seen_at) > qgjob.now() - interval '1 day';
 
 comment on view reporting.workers is
-  'The workers that have not ended, and those that did within the last day.';
+  'The workers that were heard of within the last day.';
 comment on column reporting.workers.worker_id is 'The number of the worker.';
 comment on column reporting.workers.name is 'Its name.';
 comment on column reporting.workers.version is 'Its version of qgjob.';
