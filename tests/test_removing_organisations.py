@@ -1,9 +1,15 @@
 """An organisation is removed with all that is its own and nothing of others, and not while it has work."""
 
+import os
+import pty
+import subprocess
+import sys
+
 import pytest
 from callers import token
 from engine import Engine, refused
 from psycopg.types.json import Jsonb
+from stand_in import NOW, StandIn, environment
 from test_races import Session, after, held, second  # noqa: F401 - a fixture
 
 OWN = """
@@ -110,3 +116,26 @@ def test_a_token_of_one_organisation_does_not_remove_it(engine: Engine) -> None:
         engine.call("remove_org", org_id="acme")
     with refused("org_exists"):
         engine.call("remove_org", org_id="globex")
+
+
+@pytest.mark.parametrize(("typed", "code", "asked"), [("acme", 0, 2), ("acne", 2, 0)])
+def test_on_a_terminal_its_name_has_to_be_typed(typed: str, code: int, asked: int) -> None:
+    org = {"org_id": "acme", "weight": 1, "max_devices": None, "max_pending_jobs": None, "requests_per_minute": None,
+           "keep_days": None, "group_by": [], "devices": 0, "created_at": NOW, "pending": 0}  # fmt: skip
+    ours, theirs = pty.openpty()
+    with StandIn() as server:
+        server.on("GET", "/orgs/acme", org)
+        steps = ({"org_id": "acme", "removed": removed} for removed in (False, True))
+        server.on("DELETE", "/orgs/acme", *steps)
+        command = [sys.executable, "-m", "qgjob", "orgs", "remove", "acme"]
+        with subprocess.Popen(
+            command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=environment(server, {})
+        ) as process:
+            os.write(ours, f"{typed}\n".encode())
+            stdout, _ = process.communicate(timeout=30)
+        assert len(server.asked("DELETE", "/orgs/acme")) == asked
+    os.close(theirs)
+    shown = os.read(ours, 65_536)
+    os.close(ours)
+    assert b"This deletes all of acme. Type its name to go on" in shown
+    assert (process.returncode, stdout) == (code, b"Organisation acme removed\n" if code == 0 else b"")

@@ -139,8 +139,9 @@ def remove(
         if not (sys.stdin.isatty() and output.is_interactive()):
             raise Usage(f"nobody was asked whether {org} is to be removed", hint="say --yes")
         found = client.org(org)
-        typed = str(typer.prompt(f"This deletes all of {found.org_id}. Type its name to go on", err=True)).strip()
-        if typed != found.org_id:
+        # Not typer.prompt, which puts a space on stdout.
+        typer.echo(f"This deletes all of {found.org_id}. Type its name to go on: ", nl=False, err=True)
+        if sys.stdin.readline().strip() != found.org_id:
             raise Usage(f"{found.org_id} was not removed", hint="what was typed is another name")
     step = client.remove_org(org)
     while not step.removed:
