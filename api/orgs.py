@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from litestar import Router, get, patch, post
+from litestar import Router, delete, get, patch, post
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 import sql
 from api.parameters import Db
-from qgjob.models import Org, OrgDetails, Slug
+from qgjob.models import Org, OrgDetails, OrgRemoval, Slug
 
 Quota = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
@@ -57,4 +57,11 @@ async def change_org(org_id: FromPath[str], data: JSONBody[OrgChanges], db: Db) 
     return await sql.one(db, OrgDetails, "change_org", org_id=org_id, changes=settings(data))
 
 
-router = Router("/orgs", route_handlers=[list_orgs, create_org, get_org, change_org], tags=["organisations"])
+@delete("/{org_id:str}", status_code=200, summary="Remove an organisation and all it has; repeat until removed is true")
+async def remove_org(org_id: FromPath[str], db: Db) -> OrgRemoval:
+    return await sql.one(db, OrgRemoval, "remove_org", org_id=org_id)
+
+
+router = Router(
+    "/orgs", route_handlers=[list_orgs, create_org, get_org, change_org, remove_org], tags=["organisations"]
+)

@@ -27,6 +27,7 @@ from qgjob.models import (
     Log,
     Org,
     OrgDetails,
+    OrgRemoval,
     Platform,
     Redriven,
     Run,
@@ -196,6 +197,10 @@ class Client:
 
     def create_org(self, org_id: str, settings: dict[str, Any]) -> OrgDetails:
         return self._call("POST", "/orgs", OrgDetails, body=msgspec.json.encode({"org_id": org_id, **settings}))
+
+    def remove_org(self, org_id: str) -> OrgRemoval:
+        """One step of it."""
+        return self._call("DELETE", f"/orgs/{segment(org_id)}", OrgRemoval)
 
     def schedules(self, org_id: str | None) -> list[Schedule]:
         return self._call("GET", "/schedules", list[Schedule], params=of_org(org_id))

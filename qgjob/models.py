@@ -505,6 +505,13 @@ class Org(Struct):
     created_at: datetime
 
 
+class OrgRemoval(Struct):
+    """DELETE /orgs/{org_id}. Not yet removed: that was one step, ask again."""
+
+    org_id: str
+    removed: bool
+
+
 class OrgDetails(Org):
     """GET /orgs/{org_id}: also how many of its jobs are pending."""
 

@@ -48,6 +48,7 @@ def test_the_help_names_every_command() -> None:
         "orgs list",
         "orgs show",
         "orgs set",
+        "orgs remove",
         *(f"webhooks {word}" for word in ("add", "list", "update", "remove", "test", "deliveries", "redrive")),
     ],
 )

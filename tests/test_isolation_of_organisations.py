@@ -76,6 +76,7 @@ MATRIX: dict[str, Case] = {
     "POST /orgs": Case("org", body={"org_id": "{}"}),
     "GET /orgs/{org_id}": Case("org"),
     "PATCH /orgs/{org_id}": Case("org", body={"max_pending_jobs": 5}),
+    "DELETE /orgs/{org_id}": Case("org"),
     "GET /schedules": Case(),
     "POST /schedules": Case(
         "org", body={"org_id": "{}", "name": "n", "cron": "0 2 * * *", "jobs": [{"test_path": "a.js"}]}

@@ -45,7 +45,16 @@ def test_organisations_their_quotas_and_schedules_from_http_to_the_shell(engine:
     assert (refused.returncode, "may have 2 pending jobs" in refused.stderr) == (4, True)
     assert "2 of 2" in services.qgjob("orgs", "show", "acme").stdout
     assert services.qgjob("orgs", "set", "acme", "--max-pending-jobs=none", "--group-by=repo").returncode == 0
-    assert services.qgjob("orgs", "set", "globex", "--weight=2").returncode == 0, "created"
+    created = services.qgjob("orgs", "set", "acmee", "--weight=2")
+    assert (created.returncode, "created the organisation acmee" in created.stderr) == (0, True)
+    assert "beside acme; if that is a mistake: qgjob orgs remove acmee" in created.stderr
+    assert "changed the organisation acmee" in services.qgjob("orgs", "set", "acmee", "--weight=3").stderr
+    unasked = services.qgjob("orgs", "remove", "acmee")
+    assert (unasked.returncode, "say --yes" in unasked.stderr) == (2, True)
+    assert services.qgjob("orgs", "remove", "acmee", "--yes").stdout == "Organisation acmee removed\n"
+    assert services.qgjob("orgs", "show", "acmee").returncode == 4
+    busy = services.qgjob("orgs", "remove", "acme", "--yes", "--json")
+    assert (busy.returncode, "acme has unfinished work: 1 run" in busy.stdout) == (4, True)
     assert services.qgjob("orgs", "set", "acme", "--max-devices=0").returncode == 2
     assert "unlimited" in services.qgjob("orgs", "list").stdout
     assert send(f"{url}/orgs/acme", {"max_devices": 3}, "PATCH")[2]["group_by"] == ["repo"]

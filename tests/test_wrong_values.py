@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 PUBLIC = sorted(path.stem for folder in ("api", "worker") for path in (CHECKOUT / "sql" / folder).glob("*.sql"))
 
 HUGE = "".join(Random(7).choices(ascii_letters, k=100_000))  # too large for an index, also when it is compressed
-TEXTS = ["", " ", HUGE, "ü🦄", "a\nb\x01\x7f", "';--", "%s\\", "-1", "NaN", "*"]
+TEXTS = ["", " ", HUGE, "ü🦄", "a\nb\x01\x7f", "';--", "%s\\", "-1", "NaN", "*", "**/" * 170, "*a?[" * 128]
 WRONG: dict[str, list[Any]] = {
     "text": [None, *TEXTS],
     "text[]": [None, [], [None], [""], [HUGE], ["a", "a"], [["a"], ["b"]], ["ü", "%"], ["x"] * 1000],

@@ -1,5 +1,7 @@
 """`qgjob orgs`: organisations, their share of the devices, and their limits."""
 
+import sys
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +20,8 @@ SET_EPILOG = options.examples(
     "qgjob orgs set qualgent --keep-days=90",
 )
 
+REMOVE_EPILOG = options.examples("qgjob orgs remove qualgent", "qgjob orgs remove qualgent --yes")
+
 OrgName = Annotated[str, typer.Argument(metavar="ORG", help="The organisation.", callback=naming.given)]
 NONE = "none"
 
@@ -26,7 +30,7 @@ orgs_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 @orgs_app.callback(epilog=EPILOG)
 def orgs() -> None:
-    """List organisations, show and change their settings."""
+    """List organisations, show and change their settings, remove one."""
 
 
 @orgs_app.command("list", epilog=LIST_EPILOG)
@@ -108,11 +112,45 @@ def set_org(
     client = settings.connect(server_url)
     try:
         changed = client.change_org(org, changes)
+        output.say(f"changed the organisation {changed.org_id}")
     except Refused as refused:
         if refused.code != "org_exists":
             raise
+        near = get_close_matches(org, [known.org_id for known in client.orgs()], n=1)
         changed = client.create_org(org, changes)
+        output.say(
+            f"created the organisation {changed.org_id}, which there was not{f', beside {near[0]}' if near else ''}; "
+            f"if that is a mistake: qgjob orgs remove {changed.org_id}"
+        )
     return tell(changed, as_json=as_json)
+
+
+@orgs_app.command(epilog=REMOVE_EPILOG)
+def remove(
+    org: OrgName,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: options.Json = False,
+    server_url: options.ServerUrl = None,
+) -> int:
+    """Remove an organisation with its tokens, schedules, webhooks, builds and results. There is no way back."""
+    client = settings.connect(server_url)
+    if not yes:
+        if not (sys.stdin.isatty() and output.is_interactive()):
+            raise Usage(f"nobody was asked whether {org} is to be removed", hint="say --yes")
+        found = client.org(org)
+        # Not typer.prompt, which puts a space on stdout.
+        typer.echo(f"This deletes all of {found.org_id}. Type its name to go on: ", nl=False, err=True)
+        if sys.stdin.readline().strip() != found.org_id:
+            raise Usage(f"{found.org_id} was not removed", hint="what was typed is another name")
+    step = client.remove_org(org)
+    while not step.removed:
+        step = client.remove_org(org)
+    if as_json:
+        output.answer_json("org_removed", step)
+    else:
+        output.answer(f"Organisation {step.org_id} removed")
+    return Exit.OK
 
 
 def tell(org: OrgDetails, *, as_json: bool) -> int:
