@@ -56,11 +56,12 @@ def test_a_line_that_is_none_is_none(engine: Engine) -> None:
         assert failures(engine, run.run_id)[0].line is None, line
 
 
-def test_tests_that_are_no_list_of_objects_tell_nothing(engine: Engine) -> None:
+def test_tests_without_titles_and_lines_tell_nothing(engine: Engine) -> None:
     run = engine.submit("a.js")
     batch = engine.claim(engine.drive())
     engine.start(batch.lease, run.job_ids[0])
-    engine.finish(batch.lease, run.job_ids[0], "failed", "test", tests=Jsonb([1, "x", None, [{"status": 3}]]))
+    tests = Jsonb([{}, {"status": 3}, {"title": 7, "line": "x"}])
+    engine.finish(batch.lease, run.job_ids[0], "failed", "test", tests=tests)
     assert (failures(engine, run.run_id)[0].title, failures(engine, run.run_id)[0].line) == (None, None)
 
 

@@ -4,7 +4,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from stand_in import StandIn, dropped, problem, qgjob, submitted
+from stand_in import Request, StandIn, dropped, problem, qgjob, submitted
 
 from qgjob.transport import pause_s
 
@@ -12,12 +12,17 @@ SUBMIT = ("submit", "--org-id=qualgent", "--app-version-id=v1", "--test=a")
 AT_ONCE = {"retry-after": "0"}
 
 
+def submissions(server: StandIn) -> list[Request]:
+    """Without the question whether somebody drives devices for what was submitted."""
+    return [request for request in server.requests if request.method == "POST"]
+
+
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_passing_trouble_is_tried_again(status: int) -> None:
     with StandIn() as server:
         server.on("POST", "/runs", problem(status, "busy.", headers=AT_ONCE), submitted(34))
         result = qgjob(*SUBMIT, server=server, QGJOB_RETRY_FOR="60")
-        assert len(server.requests) == 2
+        assert len(submissions(server)) == 2
     assert result.exit == 0
     assert "busy; trying again" in result.stderr
 
@@ -26,10 +31,9 @@ def test_a_dropped_connection_is_tried_again_with_the_same_idempotency_key() -> 
     with StandIn() as server:
         server.on("POST", "/runs", dropped(), dropped(), submitted(34, replayed=True))
         result = qgjob(*SUBMIT, server=server, QGJOB_RETRY_FOR="60")
-        keys = {request.headers["idempotency-key"] for request in server.requests}
-        assert len(server.requests) == 3
+        keys = [request.headers["idempotency-key"] for request in submissions(server)]
     assert result.exit == 0
-    assert len(keys) == 1
+    assert (len(keys), len(set(keys))) == (3, 1)
     assert result.stderr.count("trying again") == 1
 
 
@@ -38,7 +42,7 @@ def test_two_invocations_have_two_keys() -> None:
         server.on("POST", "/runs", submitted(34))
         qgjob(*SUBMIT, server=server)
         qgjob(*SUBMIT, server=server)
-        assert len({request.headers["idempotency-key"] for request in server.requests}) == 2
+        assert len({request.headers["idempotency-key"] for request in submissions(server)}) == 2
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 422])

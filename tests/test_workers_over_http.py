@@ -52,7 +52,9 @@ def project(tmp_path: Path) -> Path:
 def lab_worker(services: Services, network: FaultyNetwork, name: str, *options: str, **environment: str) -> Child:
     """It knows the address of the network and a token, and of no database or store."""
     if "--executor" not in options:
-        options = ("--executor", "simulated", "--setting", "duration_s=0.05", *options)
+        options = ("--executor", "simulated", *options)
+        if not any(option.startswith("duration_s=") for option in options):
+            options = (*options, "--setting", "duration_s=0.05")
     return services.start(
         name, "worker", "--name", name, "--server", network.url, *options,
         without=("QGJOB_DATABASE_URL", "QGJOB_STORE_URL"), **{"QGJOB_TOKEN": "qg_lab"} | environment,
