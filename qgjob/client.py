@@ -157,7 +157,8 @@ class Client:
         return self._call("GET", path, list[Failure], params=[("limit", limit)], patience_s=patience_s)
 
     def waiting(self, run_id: str | int) -> list[Waiting]:
-        return self._call("GET", f"/runs/{segment(run_id)}/why", list[Waiting])
+        """All of it: a run has few groups."""
+        return self._call("GET", f"/runs/{segment(run_id)}/why", list[Waiting], params=[("limit", 1000)])
 
     def unserved(self, run_id: str | int) -> list[Unserved]:
         """Tried once, like the long-poll that it goes with."""

@@ -76,6 +76,16 @@ def test_a_quota_that_is_set_later_counts_what_is_there(engine: Engine) -> None:
     engine.submit(*paths(3, "more"), org="globex")
 
 
+def test_selectors_do_not_wait_for_free_where_jobs_were_cancelled(engine: Engine) -> None:
+    for first in (0, 200):
+        last = engine.submit(*selecting(*range(first, first + 200)))
+        if first == 0:
+            engine.call("cancel_run", run_id=last.run_id)
+    with refused("waiting_selectors_are_limited"):
+        engine.submit(*selecting(0))
+    engine.submit(*selecting(200), build="v2")
+
+
 def test_two_that_submit_at_once_do_not_share_the_last_room(engine: Engine, second: Session) -> None:  # noqa: F811
     limit(engine, 10)
     engine.submit(*paths(5))

@@ -109,6 +109,27 @@ def test_who_submits_meanwhile_is_not_lost(engine: Engine, second: Session, buil
     assert engine.job(run.job_ids[0]).status == "pending"
 
 
+@pytest.mark.parametrize("build", ["of-acme", "v2"])
+def test_who_submits_while_it_goes_begins_it_anew(engine: Engine, second: Session, build: str) -> None:  # noqa: F811
+    filled(engine, "acme")
+    with held(engine):
+        remove(engine, "acme")
+        other = second.blocked(lambda session: session.submit("a.js", build=build))
+    run = after(other)
+    assert engine.counts(run.run_id) == (1, False)
+    assert engine.run_all(engine.drive()) == run.job_ids
+
+
+def test_who_is_about_to_add_to_it_is_waited_for(engine: Engine, second: Session) -> None:  # noqa: F811
+    filled(engine, "acme")
+    with held(engine):
+        engine.call("make_orgs", org_ids=["globex", "acme"])
+        other = second.blocked(lambda session: remove(session, "acme"))
+        engine.submit("a.js", org="acme", build="v2")
+    with refused("removed_org_has_no_work"):
+        after(other)
+
+
 def test_a_token_of_one_organisation_does_not_remove_it(engine: Engine) -> None:
     filled(engine, "acme")
     engine.rows("select set_config('qgjob.org_id', 'acme', false)")

@@ -294,6 +294,15 @@ def test_who_does_not_wait_is_warned_that_nobody_drives_a_device(command: tuple[
     assert as_json.stderr.endswith(said)
 
 
+def test_of_many_devices_that_nobody_drives_some_are_named() -> None:
+    labs = [{"target": "device", "selector": {"lab": str(lab)}, "jobs": 2, "nearest": None} for lab in range(8)]
+    with StandIn() as server:
+        server.on("POST", "/runs", submitted(34))
+        server.on("GET", "/runs/12/unserved", labs)
+        warned = qgjob(*SUBMIT[:-1], server=server).stderr
+    assert "device:lab=0, device:lab=1, device:lab=2, device:lab=3, device:lab=4 and 3 more (16 jobs). See" in warned
+
+
 def test_of_a_job_that_is_watched_only_its_own_devices_are_said_to_be_missing() -> None:
     other = {"target": "device", "selector": {}, "jobs": 7}
     with StandIn() as server:

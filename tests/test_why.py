@@ -263,3 +263,9 @@ def test_the_shell_tells_it(engine: Engine, services: Services) -> None:
     assert (found["schema"], [each["jobs"] for each in found["data"]]) == ("qgjob.waiting/v1", [2, 1])
     engine.call("cancel_run", run_id=2)
     assert services.qgjob("why", "--run-id=2").stderr == "no job of run 2 waits\n"
+
+
+def test_nothing_that_a_run_waits_for_is_left_out(engine: Engine, services: Services) -> None:
+    services.api()
+    run = engine.submit(*({"test_path": "a.js", "selector": {"number": str(number)}} for number in range(60)))
+    assert len(services.qgjob("why", f"--run-id={run.run_id}").stdout.splitlines()) == 61

@@ -11,6 +11,7 @@ from qgjob.models import Job, Run, Unserved
 LOOK_EVERY_S = 10.0
 # A run that was just submitted is often claimed by then, and a worker that restarts is back.
 LOOK_AFTER_S = 3.0
+MOST_NAMED = 5
 
 
 class Lookout:
@@ -132,7 +133,9 @@ def missing(unserved: list[Unserved]) -> str:
     targets = ", ".join(
         words.target(each.target, each.selector)
         + ("" if each.nearest is None else f" (the nearest has {words.pairs(each.nearest) or 'no labels'})")
-        for each in unserved
+        for each in unserved[:MOST_NAMED]
     )
+    if len(unserved) > MOST_NAMED:
+        targets += f" and {len(unserved) - MOST_NAMED} more"
     waiting = words.count(sum(each.jobs for each in unserved), "job")
     return f"no live worker drives a device for {targets} ({waiting})"

@@ -30,7 +30,7 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'url_is_usable', column = 'url',
       message = 'The url of an artifact is http(s)://, without user and password, file:/// or bs://.';
   end if;
-  insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;
+  perform qgjob.make_orgs(array[p_org_id]);
   insert into qgjob.build (org_id, app_version_id, created_at) values (p_org_id, p_app_version_id, v_now)
   on conflict do nothing;
   -- Submissions hold a share lock on their build from before they ask for its identity: after this, each of them either

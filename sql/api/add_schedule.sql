@@ -23,7 +23,7 @@ begin
   v_schedule.enabled := p_enabled;
   perform qgjob.check_schedule(v_schedule);
   perform qgjob.require_org(p_org_id);
-  insert into qgjob.org (org_id, created_at) values (p_org_id, qgjob.now()) on conflict do nothing;
+  perform qgjob.make_orgs(array[p_org_id]);
   insert into qgjob.schedule (org_id, name, cron, time_zone, at, app_version_id, jobs, defaults, labels, enabled, next_at,
     created_at)
   values (p_org_id, p_name, p_cron, p_time_zone, p_at, p_app_version_id, p_jobs, p_defaults, p_labels, p_enabled,

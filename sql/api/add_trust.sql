@@ -36,7 +36,7 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'trust_is_readable', column = 'ref',
       message = 'ref, environment and event_name have 1 to 255 characters where they are given.';
   end if;
-  insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;
+  perform qgjob.make_orgs(array[p_org_id]);
   insert into qgjob.trust (org_id, issuer, repository_owner_id, repository_id, ref, environment, event_name, created_at)
   values (p_org_id, p_issuer, p_repository_owner_id, p_repository_id, p_ref, p_environment, p_event_name, v_now)
   on conflict on constraint trust_is_said_once do nothing;

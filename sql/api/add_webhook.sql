@@ -21,7 +21,7 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'idempotency_key_is_short', column = 'idempotency_key',
       message = 'An idempotency key is 1 to 255 characters.';
   end if;
-  insert into qgjob.org (org_id, created_at) values (p_org_id, v_now) on conflict do nothing;
+  perform qgjob.make_orgs(array[p_org_id]);
   -- One after the other within an organisation: for the key, and for the count.
   perform pg_advisory_xact_lock(hashtextextended('qgjob.add_webhook ' || p_org_id, 0));
   select * into v_webhook from qgjob.webhook where org_id = p_org_id and idempotency_key = p_idempotency_key;

@@ -38,7 +38,7 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'expiry_in_range', column = 'expires_in_s',
       message = 'A token expires after 60 seconds to 10 years, or never.';
   end if;
-  insert into qgjob.org (org_id, created_at) select p_org_id, v_now where p_org_id is not null on conflict do nothing;
+  perform qgjob.make_orgs(array[p_org_id]) where p_org_id is not null;
   return query
   insert into qgjob.api_token as token (hash, hint, name, org_id, scopes, created_by, created_at, expires_at)
   values (p_hash, p_hint, p_name, p_org_id, v_scopes, p_created_by, v_now, least(

@@ -3,7 +3,7 @@
 -- used before is answered as it was the first time. Answers in the order of p_runs. If one of them is refused, none is
 -- accepted. Whoever takes labels from outside checks them; those of a run that is run again may be older than their limits.
 --
--- Order of locks: lanes that are new, builds and groups that are new, runs with a key by key, jobs by (group, test_path),
+-- Order of locks: builds, organisations and lanes that are new, builds and groups that are new, runs with a key by key, jobs by (group, test_path),
 -- those that are joined by id, lanes, the limit of lanes, groups (to raise their heads), the organisations' counts.
 -- Submissions of the same jobs therefore wait for each other and never deadlock.
 create or replace function qgjob.accept_runs(

@@ -4,8 +4,7 @@ create or replace function qgjob.make_lanes(
   p_runs qgjob.run_request[], p_requests qgjob.job_request[], p_each boolean
 ) returns void language plpgsql volatile as $$
 begin
-  insert into qgjob.org (org_id, created_at)
-  select distinct org_id, qgjob.now() from unnest(p_runs) order by org_id on conflict do nothing;
+  perform qgjob.make_orgs(array(select org_id from unnest(p_runs)));
   insert into qgjob.lane (org_id, target, selector)
   select distinct run.org_id, target, selector
   from unnest(p_requests) with ordinality as request (

@@ -6,6 +6,13 @@ declare
   c_most_groups constant integer := 200;  -- each has a lane and a head of its own, which cost more than jobs
   v_missing record;
 begin
+  -- With an organisation its builds are removed, and their groups: what is found from here on stays.
+  perform from (
+    select distinct org_id, app_version_id from unnest(p_runs) order by org_id, app_version_id
+  ) as wanted, lateral (
+    select from qgjob.build
+    where build.org_id = wanted.org_id and build.app_version_id = wanted.app_version_id for key share
+  ) as held;
   for v_missing in
     select wanted.org_id, wanted.app_version_id, wanted.grouped_by, row_number() over () = 1 as is_first,
       array_agg((null, target, selector, reset, null, null, null, null)::qgjob.job_request) as requests

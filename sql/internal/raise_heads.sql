@@ -3,7 +3,8 @@
 -- holds it on, and whoever waits here for lower_head to commit reads the lowered head afterwards.
 -- p_limited: they are new, and there may be too many lanes for them.
 drop function if exists qgjob.raise_heads(bigint[]);
-create or replace function qgjob.raise_heads(p_job_ids bigint[], p_limited boolean default false) returns void language plpgsql volatile as $$
+create or replace function qgjob.raise_heads(p_job_ids bigint[], p_limited boolean default false) returns void
+language plpgsql volatile as $$
 declare
   v_groups bigint[];
   v_priorities smallint[];
