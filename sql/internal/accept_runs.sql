@@ -3,9 +3,10 @@
 -- used before is answered as it was the first time. Answers in the order of p_runs. If one of them is refused, none is
 -- accepted. Whoever takes labels from outside checks them; those of a run that is run again may be older than their limits.
 --
--- Order of locks: builds, organisations and lanes that are new, builds and groups that are new, runs with a key by key, jobs by (group, test_path),
--- those that are joined by id, lanes, the limit of lanes, groups (to raise their heads), the organisations' counts.
--- Submissions of the same jobs therefore wait for each other and never deadlock.
+-- Order of locks: builds, organisations and lanes that are new, builds and groups that are new, runs with a key by key, jobs
+-- by (group, test_path), those that are joined by id, lanes, the limit of lanes, lanes to put to rest (skipping locked
+-- ones), groups (to raise their heads), the organisations' counts. Submissions of the same jobs therefore wait for each
+-- other and never deadlock.
 create or replace function qgjob.accept_runs(
   p_runs qgjob.run_request[], p_requests qgjob.job_request[], p_each boolean
 ) returns setof qgjob.submitted language plpgsql volatile

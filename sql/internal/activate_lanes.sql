@@ -6,8 +6,8 @@ create or replace function qgjob.activate_lanes(p_lane_ids bigint[], p_limited b
 language plpgsql volatile as $$
 begin
   perform from qgjob.lane where lane_id = any (p_lane_ids) order by lane_id for key share;
-  perform qgjob.limit_lanes(p_lane_ids) where p_limited;
   if exists (select from qgjob.lane where lane_id = any (p_lane_ids) and not active) then
+    perform qgjob.limit_lanes(p_lane_ids) where p_limited;
     perform from qgjob.lane where lane_id = any (p_lane_ids) and not active order by lane_id for no key update;
     update qgjob.lane set active = true, pass = greatest(
       pass,

@@ -7,20 +7,21 @@ declare
   v_there integer;
 begin
   for v_asked in
-    -- A lane whose last job was taken or cancelled is active until a claim comes by, and new all the same.
-    select org_id, target, count(*) as lanes from qgjob.lane
-    where lane_id = any (p_lane_ids) and (not active or (
-      select group_id from qgjob.job_group where job_group.lane_id = lane.lane_id and head_priority is not null limit 1
-    ) is null)
+    select org_id, target, count(*) as lanes from qgjob.lane where lane_id = any (p_lane_ids) and not active
     group by org_id, target order by org_id, target
   loop
     perform pg_advisory_xact_lock(hashtextextended(format('qgjob.limit_lanes %s %s', v_asked.org_id, v_asked.target), 0));
     select count(*) into v_there from qgjob.lane
     where org_id = v_asked.org_id and target = v_asked.target and (active or lane_id = any (p_lane_ids));
     if v_there > c_most then
+      -- Lanes whose last job was taken or cancelled are active until a claim comes by, which may be never.
+      perform qgjob.rest_lane(lane_id) from (
+        select lane_id from qgjob.lane
+        where org_id = v_asked.org_id and target = v_asked.target and active and lane_id <> all (p_lane_ids)
+        order by lane_id
+      ) as others;
       select count(*) into v_there from qgjob.lane
-      where org_id = v_asked.org_id and target = v_asked.target and (lane_id = any (p_lane_ids) or active and exists (
-        select from qgjob.job_group where job_group.lane_id = lane.lane_id and head_priority is not null));
+      where org_id = v_asked.org_id and target = v_asked.target and (active or lane_id = any (p_lane_ids));
     end if;
     if v_there > c_most then
       raise exception using errcode = 'QJ429', constraint = 'waiting_selectors_are_limited', column = 'selector',
