@@ -583,6 +583,28 @@ def test_a_claim_that_finds_an_empty_lane_and_a_change_of_weight_make_no_deadloc
         assert after(claimed)
 
 
+def test_a_submission_that_puts_lanes_to_rest_and_the_end_of_a_batch_make_no_deadlock(
+    engine: Engine, second: Session
+) -> None:
+    def selecting(*numbers: int) -> list[dict[str, object]]:
+        return [{"test_path": "a.js", "selector": {"number": str(number)}} for number in numbers]
+
+    def submitted_and_cancelled(*numbers: int) -> None:
+        engine.call("cancel_run", run_id=engine.submit(*selecting(*numbers)).run_id)
+
+    _, batch, _ = started(engine)
+    submitted_and_cancelled(0)
+    engine.rows("select qgjob.rest_lane(lane_id) from qgjob.lane")
+    submitted_and_cancelled(*range(1, 201))
+    with engine.another() as third, ThreadPoolExecutor(1) as pool:
+        with held(engine):
+            engine.rows('select from qgjob.lane where selector = \'{"number": "1"}\' for no key update')
+            released = second.blocked(lambda session: session.release(batch.lease))  # holds the lanes before that one
+            submitted = Session(third, pool).blocked(lambda session: session.submit(*selecting(0), build="v2"))
+        after(released)
+        assert after(submitted).total == 1
+
+
 def test_two_submissions_of_the_same_new_lanes_for_several_builds_make_no_deadlock(
     engine: Engine, second: Session
 ) -> None:

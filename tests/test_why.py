@@ -52,6 +52,17 @@ def test_behind_other_groups_nobody_knows_when(engine: Engine) -> None:
     assert predicted(found) == (None, None)
 
 
+@pytest.mark.parametrize("with_statistics", [False, True])
+def test_other_organisations_come_before_as_their_pass_says(engine: Engine, *, with_statistics: bool) -> None:
+    engine.drive()
+    waiting = [engine.submit(*(f"{test}.js" for test in range(8)), org=f"org{number}", build=f"v{build}").job_ids[0]
+               for number in range(3) for build in range(3)]  # fmt: skip
+    engine.rows("update qgjob.lane set pass = 1000 * lane_id returning 1")
+    if with_statistics:
+        engine.connection.execute("analyze")
+    assert [why(engine, job_id).groups_ahead for job_id in waiting] == list(range(9))
+
+
 def test_the_next_group_starts_when_a_device_is_free_and_has_its_build(engine: Engine) -> None:
     engine.submit("a.js", build="v0")
     engine.claim(engine.drive())

@@ -7,8 +7,9 @@ language plpgsql volatile as $$
 begin
   perform from qgjob.lane where lane_id = any (p_lane_ids) order by lane_id for key share;
   if exists (select from qgjob.lane where lane_id = any (p_lane_ids) and not active) then
-    perform qgjob.limit_lanes(p_lane_ids) where p_limited;
     perform from qgjob.lane where lane_id = any (p_lane_ids) and not active order by lane_id for no key update;
+    -- After these locks, for it holds lanes that are not in their order.
+    perform qgjob.limit_lanes(p_lane_ids) where p_limited;
     update qgjob.lane set active = true, pass = greatest(
       pass,
       qgjob.pass_level(lane.target, lane.selector),

@@ -14,9 +14,19 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
   select count(*)::integer
   from (
     select
-    from own
-    join qgjob.lane on lane.target = own.target and lane.active and (lane.org_id = own.org_id or lane.pass <= own.pass)
-    join qgjob.org on org.org_id = lane.org_id
+    from (
+      select lane.lane_id, lane.org_id = own.org_id as is_own, case when lane.org_id = own.org_id then 500
+        else 1 + least(499, floor(
+          (own.pass - lane.pass) * org.weight / greatest(1, qgjob.install_s(lane.org_id, lane.target)))) end as most
+      from own
+      join qgjob.lane on lane.target = own.target and lane.active
+      join qgjob.org on org.org_id = lane.org_id
+      where (lane.org_id = own.org_id or lane.pass < own.pass or lane.pass = own.pass and lane.lane_id > own.lane_id)
+        and exists (
+          select from kind where kind.labels @> lane.selector and qgjob.serves(kind.org_ids, lane.org_id))
+        and qgjob.has_room(lane.org_id)
+      offset 0  -- or it would be computed for lanes that come after its own, too, where the limit is negative
+    ) as lane
     cross join lateral (
       select
       from (
@@ -26,15 +36,10 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
       ) as other
       where other.group_id <> p_group.group_id
         and (other.devices = 0 or qgjob.is_worth_joining(other.job_group))
-        and (lane.org_id <> own.org_id or (-other.head_priority, other.devices > 0, other.rank_at)
+        and (not is_own or (-other.head_priority, other.devices > 0, other.rank_at)
           < (-p_group.head_priority, p_group.devices > 0, p_group.rank_at))
-      limit case when lane.org_id = own.org_id then 500 else 1 + least(499, floor(
-        (own.pass - lane.pass) * org.weight / greatest(1, qgjob.install_s(lane.org_id, lane.target)))) end
+      limit most
     ) as waiting
-    where (lane.org_id = own.org_id or lane.pass < own.pass or lane.lane_id > own.lane_id)
-      and exists (
-        select from kind where kind.labels @> lane.selector and qgjob.serves(kind.org_ids, lane.org_id))
-      and qgjob.has_room(lane.org_id)
     limit 500
   ) as counted
 $$;
