@@ -61,22 +61,22 @@ def add_case(suite: Element, job: Job, failure: Failure | None) -> str | None:
         file=clean(job.test_path),
         time=f"{job.duration_s or 0:.3f}",
     )
-    of_failure: dict[str, str | float | None] = {}  # of the attempt that failed last
-    if failure is not None:
+    known: dict[str, str | float | None] = {
+        "job_id": job.job_id,
+        "attempts": job.attempts,
+        "flaky": "true" if job.flaky else None,
+        "device": job.device,
+    }
+    if failure is not None:  # of the attempt that failed last
         if failure.line is not None:
             case.attrib["line"] = str(failure.line)
-        of_failure = {"failed_test": failure.title, "video_url": failure.video_url}
-        of_failure |= {"video_offset_s": failure.video_offset_s, "device": failure.device or job.device}
-    add_properties(
-        case,
-        {
-            "job_id": job.job_id,
-            "attempts": job.attempts,
-            "flaky": "true" if job.flaky else None,
-            "device": job.device,
-            **of_failure,
-        },
-    )
+        known |= {
+            "device": failure.device or job.device,
+            "failed_test": failure.title,
+            "video_url": failure.video_url,
+            "video_offset_s": failure.video_offset_s,
+        }
+    add_properties(case, known)
     left = failure is not None and failure.verdict == "cancelled"  # also to another run, which has its result
     kind = "skipped" if left else verdict(job)
     message = clean((failure and failure.message) or job.message or "")
@@ -100,6 +100,7 @@ def add_properties(element: Element, values: dict[str, str | float | None]) -> N
 
 
 def verdict(job: Job) -> str | None:
+    """As add_case, by the job alone."""
     if job.status == "completed":
         return None
     if job.status == "failed":

@@ -13,5 +13,5 @@ create or replace function qgjob.list_builds(
   where (p_org_id is null or org_id = p_org_id) and (p_before is null or created_at < p_before)
     and (p_app_version_id is null or app_version_id = p_app_version_id)
   order by created_at desc, org_id, app_version_id
-  limit case when p_limit < 0 then 0 else p_limit end
+  limit qgjob.page_limit(p_limit)
 $$;

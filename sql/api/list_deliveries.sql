@@ -24,5 +24,5 @@ begin
   where webhook_id = p_webhook_id and (p_status is null or shown_status = p_status)
     and (p_delivery_id is null or delivery_id = p_delivery_id) and (p_cursor is null or delivery_id < p_cursor)
   order by delivery_id desc
-  limit case when p_limit < 0 then 0 else p_limit end;
+  limit qgjob.page_limit(p_limit);
 end $$;

@@ -28,7 +28,7 @@ begin
     ) as told
     where run_job.run_id = p_run_id and (run_job.abandoned or job.flaky or job.status in ('failed', 'cancelled'))
     order by array_position(c_verdicts, verdict), job.test_path, job.job_id
-    limit case when p_limit < 0 then 0 else p_limit end
+    limit qgjob.page_limit(p_limit)
   ) as found
   join qgjob.job_group using (group_id)
   left join lateral (

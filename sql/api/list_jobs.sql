@@ -19,5 +19,5 @@ create or replace function qgjob.list_jobs(
     -- for half of them: then it reads from the newest on until the page is full.
     and coalesce(p_test is null or test_path = p_test or test_path ~ (select qgjob.glob_pattern(p_test)), false)
   order by job_id desc
-  limit case when p_limit < 0 then 0 else p_limit end
+  limit qgjob.page_limit(p_limit)
 $$;

@@ -15,5 +15,5 @@ create or replace function qgjob.list_runs(
     and (p_idempotency_key is null or run_id = (
       select run.run_id from qgjob.run where run.org_id = p_org_id and run.idempotency_key = p_idempotency_key))
   order by run_id desc
-  limit case when p_limit < 0 then 0 else p_limit end
+  limit qgjob.page_limit(p_limit)
 $$;

@@ -10,5 +10,5 @@ create or replace function qgjob.list_tokens(
   from qgjob.api_token
   where (p_org_id is null or org_id = p_org_id) and trust_id is null and (p_cursor is null or token_id < p_cursor)
   order by token_id desc
-  limit case when p_limit < 0 then 0 else p_limit end
+  limit qgjob.page_limit(p_limit)
 $$;

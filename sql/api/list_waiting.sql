@@ -21,7 +21,7 @@ begin
     from mine
     order by status, group_id, priority desc, failed_before desc, predicted_s desc, job_id
   ), told as materialized (
-    select * from first order by status, jobs desc, job_id limit case when p_limit < 0 then 0 else p_limit end
+    select * from first order by status, jobs desc, job_id limit qgjob.page_limit(p_limit)
   )
   select told.jobs, job_group.target, job_group.selector, told.test_path, told.job_id, told.status, why.reason,
     why.jobs_ahead, why.work_ahead_s, why.groups_ahead, why.devices_fitting, why.devices_on_group, why.predicted_device,

@@ -21,7 +21,7 @@ begin
       org_id text, app_version_id text, labels jsonb, idempotency_key text, traceparent text, job jsonb)
     ) with ordinality
     order by ordinality);
-  perform qgjob.check_labels(labels, 'run') from unnest(v_requests);
+  perform qgjob.check_labels(labels, 'run') from unnest(v_requests) where labels <> '{}';
   v_runs := array(select run from qgjob.accept_runs(
     v_requests,
     qgjob.read_jobs(

@@ -8,11 +8,11 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
     select schedule_id, cron, time_zone, next_at, clock.now
     from qgjob.schedule, qgjob.now() as clock (now)
     where enabled and next_at <= clock.now
-    order by next_at limit case when p_limit < 0 then 0 else p_limit end
+    order by next_at limit qgjob.page_limit(p_limit)
   ) union all (
     select schedule_id, cron, time_zone, next_at, clock.now
     from qgjob.schedule, qgjob.now() as clock (now)
     where enabled and next_at is null and cron is not null
-    order by schedule_id limit case when p_limit < 0 then 0 else p_limit end
+    order by schedule_id limit qgjob.page_limit(p_limit)
   )
 $$;
