@@ -75,6 +75,15 @@ RULES: dict[str, LiteralString] = {
         where installed_build is not null and batch.epoch = device.epoch
           and (end_reason in ('unprepared', 'refused', 'expired', 'replaced')
             or (install and batch.installed_at is null))""",
+    "the groups that are listed are those of all unfinished jobs": """
+        select coalesce(listed.group_id, counted.group_id)
+        from reporting.job_groups as listed full join (
+          select group_id, count(*) filter (where status = 'pending') as pending,
+            count(*) filter (where status = 'queued') as queued, count(*) filter (where status = 'running') as running,
+            count(distinct batch_id) as devices, min(created_at) as oldest_at
+          from qgjob.job where finished_at is null group by group_id) as counted using (group_id)
+        where (listed.pending, listed.queued, listed.running, listed.devices, listed.oldest_at) is distinct from
+          (counted.pending, counted.queued, counted.running, counted.devices, counted.oldest_at)""",
     "nothing is held by a worker that has ended": """
         select batch_id from qgjob.batch join qgjob.worker using (worker_id)
         where batch.ended_at is null and worker.ended_at is not null""",

@@ -115,6 +115,18 @@ def test_reading_costs_the_same_whatever_waits(busy: tuple[Engine, Driver]) -> N
     assert not too_many, too_many
 
 
+def test_groups_are_listed_without_reading_what_has_ended(busy: tuple[Engine, Driver]) -> None:
+    engine, driver = busy
+    for _ in range(10):
+        batch = engine.claim(driver, max_jobs=500)
+        finish_together(engine, batch)
+        engine.release(batch.lease)
+    engine.submit("tests/last.spec.ts", org="last")
+    groups, read = rows_read(engine, lambda: engine.rows("select pending from qgjob.list_groups('last')"))
+    assert groups == [(1,)]
+    assert sum(read.values()) < 200, read
+
+
 def test_a_page_of_a_spec_is_read_until_it_is_full(busy: tuple[Engine, Driver]) -> None:
     engine, _ = busy
     engine.connection.execute("analyze")  # until then the 2,500 jobs of the organisation are sorted

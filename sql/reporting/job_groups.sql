@@ -1,16 +1,33 @@
--- The grouping at work: unfinished jobs that can share one installation, and the devices on them now.
+-- The grouping at work: unfinished jobs that can share one installation, and the devices on them now. It reads what is
+-- pending, which has a head, and what live batches hold; never the jobs that have ended, which may be millions.
 create or replace view reporting.job_groups with (security_invoker = true) as
   select job_group.group_id, job_group.org_id, job_group.app_version_id, job_group.target, job_group.selector,
-    job_group.reset, qgjob.priority_word(max(job.priority)) as priority,
-    (count(*) filter (where job.status = 'pending'))::integer as pending,
-    (count(*) filter (where job.status = 'queued'))::integer as queued,
-    (count(*) filter (where job.status = 'running'))::integer as running,
-    (count(distinct job.batch_id))::integer as devices,
-    min(job.created_at) as oldest_at, job_group.grouped_by
-  from qgjob.job_group
-  join qgjob.job using (group_id)
-  where job.finished_at is null
-  group by job_group.group_id;
+    job_group.reset, qgjob.priority_word(unfinished.priority) as priority,
+    unfinished.pending, unfinished.queued, unfinished.running, unfinished.devices,
+    unfinished.oldest_at, job_group.grouped_by
+  from (
+    select group_id from qgjob.job_group where head_priority is not null
+    union
+    select group_id from qgjob.batch where ended_at is null
+  ) as live
+  join qgjob.job_group using (group_id)
+  join lateral (
+    select max(job.priority) as priority,
+      (count(*) filter (where job.status = 'pending'))::integer as pending,
+      (count(*) filter (where job.status = 'queued'))::integer as queued,
+      (count(*) filter (where job.status = 'running'))::integer as running,
+      (count(distinct job.batch_id))::integer as devices,
+      min(job.created_at) as oldest_at
+    from (
+      select priority, status, batch_id, created_at from qgjob.job
+      where job.group_id = job_group.group_id and status = 'pending'
+      union all
+      select job.priority, job.status, job.batch_id, job.created_at
+      from qgjob.batch join qgjob.job using (batch_id)
+      where batch.group_id = job_group.group_id and batch.ended_at is null
+    ) as job
+    having count(*) > 0
+  ) as unfinished on true;
 
 comment on view reporting.job_groups is
   'The grouping at work: unfinished jobs that can share one installation, and the devices on them now.';
