@@ -144,7 +144,8 @@ class StoredFile(KeptFile):
 
 class Attempt(Struct):
     """One execution of a job on a device. Never changed once written. Of its batch: `install_s` and `session_s`, spent
-    once for all its attempts, and the video. `reset_s`, `body_s` and `upload_s` are the parts of `duration_s`."""
+    once for all its attempts, and the video; `batch_s`: how long it waited for those before it. `reset_s`, `body_s` and
+    `upload_s` are the parts of `duration_s`."""
 
     job_id: int
     number: int
@@ -160,6 +161,7 @@ class Attempt(Struct):
     queue_s: float | None = None
     install_s: float | None = None
     session_s: float | None = None
+    batch_s: float | None = None
     reset_s: float | None = None
     body_s: float | None = None
     upload_s: float | None = None

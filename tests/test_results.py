@@ -54,6 +54,20 @@ def test_a_failed_test_is_tried_again_as_often_as_was_asked_for(engine: Engine) 
     assert attempts(engine, job_id) == [(number, "failed", "test") for number in (1, 2, 3)]
 
 
+def test_an_attempt_says_how_long_it_waited_for_those_before_it_in_its_batch(engine: Engine) -> None:
+    first, second = engine.submit("a.js", "b.js").job_ids
+    batch = engine.claim(engine.drive())
+    engine.move_clock(20)
+    engine.call("record_install", lease=batch.lease)
+    engine.start(batch.lease, first)
+    engine.move_clock(7)
+    engine.finish(batch.lease, first)
+    engine.run_job(batch.lease, second)
+    waited = [engine.call("list_attempts", job_id=job_id) for job_id in (first, second)]
+    assert [one.install_s for one in waited] == pytest.approx([20, 20], abs=1)
+    assert [one.batch_s for one in waited] == pytest.approx([0, 7], abs=1)
+
+
 def test_a_failure_that_is_permanent_uses_up_no_retries(engine: Engine) -> None:
     (job_id,) = engine.submit({"test_path": "a.js", "retries": 2}).job_ids
     batch = engine.claim(engine.drive())

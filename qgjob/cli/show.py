@@ -102,14 +102,16 @@ def attempt_table(attempts: list[Attempt]) -> str:
             one.status,
             one.failure_kind or "",
             one.device,
-            *map(words.duration, (one.queue_s, one.install_s, one.session_s, one.reset_s, one.body_s, one.upload_s)),
+            *map(words.duration, (one.queue_s, one.install_s, one.session_s, one.batch_s)),
+            *map(words.duration, (one.reset_s, one.body_s, one.upload_s)),
             str(len(one.files) or ""),
             words.duration(one.duration_s),
             output.said(one.message or ""),
         )
         for one in attempts
     ]
-    return output.table("ATTEMPT STATUS KIND DEVICE QUEUED INSTALL SESSION RESET TEST UPLOAD FILES TOOK MESSAGE", rows)
+    head = "ATTEMPT STATUS KIND DEVICE QUEUED INSTALL SESSION BATCH RESET TEST UPLOAD FILES TOOK MESSAGE"
+    return output.table(head, rows)
 
 
 def job_text(job: Job) -> str:

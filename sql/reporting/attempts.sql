@@ -17,7 +17,9 @@ create or replace view reporting.attempts with (security_invoker = true) as
     attempt.upload_s::double precision as upload_s, batch.video_url,
     coalesce(attempt.video_offset_s, case when batch.video_url is not null
       then greatest(0, extract(epoch from attempt.started_at - batch.prepared_at)) end)::double precision as video_offset_s,
-    attempt.files, right(attempt.log, 2000) as log_tail, attempt.permanent
+    attempt.files, right(attempt.log, 2000) as log_tail, attempt.permanent,
+    greatest(0, extract(epoch from attempt.started_at
+      - coalesce(batch.prepared_at, batch.installed_at, batch.claimed_at)))::double precision as batch_s
   from qgjob.attempt
   join qgjob.job using (job_id)
   join qgjob.batch on batch.batch_id = attempt.batch_id
@@ -62,3 +64,5 @@ comment on column reporting.attempts.files is
 comment on column reporting.attempts.log_tail is 'The last 2000 characters of what it printed.';
 comment on column reporting.attempts.permanent is
   'The failure is of the kind that no further attempt can help, and got none.';
+comment on column reporting.attempts.batch_s is
+  'Seconds that it waited, when the device was ready, for the attempts before it in the batch.';
