@@ -199,6 +199,12 @@ def test_what_is_wrong_in_a_manifest_is_told_with_its_line(tmp_path: Path, writt
     assert told in stderr
 
 
+def test_a_manifest_in_yaml_is_told_what_it_was_read_as(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("tests:\n  - path: a.js\n")
+    stderr = " ".join(refused("--manifest=m.yaml", cwd=tmp_path).stderr.split())
+    assert "hint: it is read as TOML, for its name does not end in .json" in stderr
+
+
 def test_a_manifest_in_json_is_told_about_in_the_same_words(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text('{"tests": [\n  {"path": "a",\n   "priority": "asap"}]}')
     told = 'm.json, line 3: tests[0].priority is one of high, low, normal, urgent, not "asap"'

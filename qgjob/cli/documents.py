@@ -27,9 +27,14 @@ def parsed(file: Path) -> tuple[str, Any]:
     """The text of the file, and what it says."""
     try:
         text = file.read_text(encoding="utf-8")
-        return text, json.loads(text) if file.suffix.lower() == ".json" else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise Usage(f"cannot use {file}: {error}") from error
+    of_json = file.suffix.lower() == ".json"
+    try:
+        return text, json.loads(text) if of_json else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+        hint = None if of_json else "it is read as TOML, for its name does not end in .json"
+        raise Usage(f"cannot use {file}: {error}", hint=hint) from error
 
 
 def fitting(file: Path, text: str, content: Any, kind: type[T]) -> T:
