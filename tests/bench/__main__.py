@@ -1,6 +1,7 @@
 """python -m bench: start a durable server, measure the rows, print the table and keep it under results/."""
 
 import argparse
+import signal
 import time
 from importlib import import_module
 from pathlib import Path
@@ -26,10 +27,12 @@ def main() -> None:
     parser.add_argument("--wait", type=float, default=60, help="but no longer than so many seconds")
     parser.add_argument("--name", help="of the files under results/; without it today's date, with --quick none")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of `timeout`, say: ends in order, as Ctrl-C does
 
     scale = QUICK if options.quick else Scale()
     scale = Scale(**{name: getattr(scale, name) for name in scale.__struct_fields__}
                   | ({"rounds": options.rounds} if options.rounds else {}))  # fmt: skip
+    name = options.name or ("" if options.quick else time.strftime("%Y-%m-%d"))
     records: list[Record] = []
     with server(CHECKOUT / ".qgjob" / "bench") as url:
         lab = Lab(url, scale, installed_peers())
@@ -41,14 +44,13 @@ def main() -> None:
                 loads.append(f"{row} {wait_for_calm(options.calm, options.wait):.1f}")
                 lab.say(f"{row}, at a load of {load():.1f}")
                 records += list(import_module(f"bench.rows.{row}").measure(lab))
-        finally:
+        finally:  # what was measured is not lost when a later row fails, or is given up
+            machine["load before each row"] = ", ".join(loads)
+            machine["took"] = f"{(time.monotonic() - began) / 60:.0f} min"
+            machine["scale"] = "quick" if options.quick else "full"
             show(records)
-        machine["load before each row"] = ", ".join(loads)
-        machine["took"] = f"{(time.monotonic() - began) / 60:.0f} min"
-        machine["scale"] = "quick" if options.quick else "full"
-    name = options.name or ("" if options.quick else time.strftime("%Y-%m-%d"))
-    if name:
-        keep(records, machine, RESULTS, name)
+            if name and records:
+                keep(records, machine, RESULTS, name)
 
 
 def show(records: list[Record]) -> None:
