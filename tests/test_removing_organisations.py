@@ -130,6 +130,29 @@ def test_who_is_about_to_add_to_it_is_waited_for(engine: Engine, second: Session
         after(other)
 
 
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [
+        ("add_webhook", {"url": "https://acme.example/another"}),
+        ("add_schedule", {"name": "hourly", "cron": "0 * * * *", "jobs": JOBS, "app_version_id": "v1"}),
+        ("add_trust", {"issuer": "https://issuer", "repository_owner_id": "8"}),
+        ("create_token", {"name": "another", "hash": b"0" * 32, "hint": "qgj_0000", "scopes": ["read"]}),
+    ],
+)
+def test_what_is_added_to_it_meanwhile_goes_with_it(
+    engine: Engine,
+    second: Session,  # noqa: F811
+    function: str,
+    args: dict[str, object],
+) -> None:
+    filled(engine, "acme")
+    with held(engine):
+        engine.call(function, org_id="acme", **args)
+        other = second.blocked(lambda session: remove(session, "acme"))
+    after(other)
+    assert set(left(engine, "acme").values()) == {0}
+
+
 def test_a_token_of_one_organisation_does_not_remove_it(engine: Engine) -> None:
     filled(engine, "acme")
     engine.rows("select set_config('qgjob.org_id', 'acme', false)")

@@ -60,9 +60,13 @@ begin
     return;
   end if;
 
-  -- Whoever has just made a lane or a build of it is waited for, and seen: then there is something to do again.
+  -- Whoever has just added something to it is waited for, and seen: then there is something to do again.
   perform from qgjob.org where org_id = p_org_id for update;
-  if exists (select from qgjob.build where org_id = p_org_id) then
+  if exists (select from qgjob.build where org_id = p_org_id)
+      or exists (select from qgjob.webhook where org_id = p_org_id)
+      or exists (select from qgjob.schedule where org_id = p_org_id)
+      or exists (select from qgjob.api_token where org_id = p_org_id)
+      or exists (select from qgjob.trust where org_id = p_org_id) then
     return query select p_org_id, false;
     return;
   end if;
