@@ -17,10 +17,10 @@ begin
     where run_job.run_id = p_run_id and not run_job.abandoned and job.finished_at is null
     order by job.job_id for no key update of job);
   v_shared := array(
-    select distinct other.job_id
-    from qgjob.run_job as other join qgjob.run using (run_id)
+    select distinct other.job_id from qgjob.run_job as other
     where other.job_id = any (v_jobs) and other.run_id <> p_run_id and not other.abandoned
-      and run.finished_at is null);
+      -- No join, which might begin with all runs.
+      and (select run.finished_at from qgjob.run where run.run_id = other.run_id) is null);
 
   update qgjob.run set cancelled_at = coalesce(cancelled_at, v_now) where run_id = p_run_id and finished_at is null;
   return next qgjob.cancel_jobs(array(select id from unnest(v_jobs) as id where id <> all (v_shared)));

@@ -63,7 +63,7 @@ begin
   v_wanted := qgjob.wanted_jobs(v_runs, p_requests, p_each);
   for v_limited in
     select org_id, max_pending_jobs as most from qgjob.org
-    where max_pending_jobs is not null and org_id in (select run.org_id from unnest(v_runs) as run)
+    where max_pending_jobs is not null and org_id = any (array(select run.org_id from unnest(v_runs) as run))
   loop
     perform qgjob.check_quota(v_limited.org_id, v_limited.most, array(
       select wanted from unnest(v_wanted) as wanted where wanted.org_id = v_limited.org_id));
@@ -103,7 +103,7 @@ begin
   perform qgjob.wake_devices(array(select distinct target from unnest(p_requests)));
   for v_limited in
     select org_id, max_pending_jobs as most from qgjob.org
-    where max_pending_jobs is not null and org_id in (select run.org_id from unnest(v_runs) as run)
+    where max_pending_jobs is not null and org_id = any (array(select run.org_id from unnest(v_runs) as run))
     order by org_id
   loop
     perform qgjob.count_submitted(v_limited.org_id, v_limited.most, (

@@ -3,10 +3,7 @@ create or replace function qgjob.announce(p_job_ids bigint[]) returns void langu
 declare
   v_now timestamptz := qgjob.now();
 begin
-  perform pg_notify('qgjob_run', watched.run_id::text)
-  from (
-    select distinct run.run_id
-    from qgjob.run_job join qgjob.run using (run_id)
-    where run_job.job_id = any (p_job_ids) and run.watched_until > v_now
-  ) as watched;
+  perform pg_notify('qgjob_run', run_id::text) from qgjob.run
+  where run_id = any (array(select run_job.run_id from qgjob.run_job where run_job.job_id = any (p_job_ids)))
+    and watched_until > v_now;
 end $$;

@@ -24,7 +24,8 @@ declare
   v_holds_room boolean := false;
 begin
   select * into v_group from qgjob.job_group
-  where build = p_device.installed_build and target = p_device.target and head_priority is not null
+  -- `is true`: or plans that were made when there was little read all of the target.
+  where build = p_device.installed_build and (target = p_device.target) is true and head_priority is not null
     and p_device.labels @> selector and qgjob.serves(p_device.org_ids, org_id)
   order by head_priority desc, rank_at limit 1;
   if found and not qgjob.should_yield(p_device, v_group) then

@@ -1,25 +1,22 @@
 -- These jobs have just ended: take them off their runs' remaining counts and end the runs that wait for nothing more.
 -- Callers hold the jobs' row locks; runs are locked after jobs, in order.
-create or replace function qgjob.settle_runs(p_job_ids bigint[]) returns void language plpgsql volatile as $$
+create or replace function qgjob.settle_runs(p_job_ids bigint[]) returns void language plpgsql volatile
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_now timestamptz := qgjob.now();
+  v_runs bigint[];  -- each as often as it has waited for one of them
   v_run record;
 begin
   if p_job_ids = '{}' then
     return;
   end if;
-  perform from qgjob.run
-  where run_id in (select run_id from qgjob.run_job where job_id = any (p_job_ids) and not abandoned)
-  order by run_id for no key update;
+  v_runs := array(select run_id from qgjob.run_job where job_id = any (p_job_ids) and not abandoned);
+  perform from qgjob.run where run_id = any (v_runs) order by run_id for no key update;
 
   for v_run in
     update qgjob.run
     set remaining = remaining - touched.jobs, finished_at = case when remaining = touched.jobs then v_now end
-    from (
-      select run_id, count(*)::integer as jobs
-      from qgjob.run_job where job_id = any (p_job_ids) and not abandoned
-      group by run_id
-    ) as touched
+    from (select run_id, count(*)::integer as jobs from unnest(v_runs) as run_id group by run_id) as touched
     where run.run_id = touched.run_id
     returning run.run_id, run.org_id, run.finished_at
   loop

@@ -1,16 +1,16 @@
 -- The grouping at work: unfinished jobs that can share one installation, and the devices on them now. It reads what is
 -- pending, which has a head, and what live batches hold; never the jobs that have ended, which may be millions.
 create or replace view reporting.job_groups with (security_invoker = true) as
-  select job_group.group_id, job_group.org_id, job_group.app_version_id, job_group.target, job_group.selector,
+  select job_group.group_id, live.org_id, job_group.app_version_id, job_group.target, job_group.selector,
     job_group.reset, qgjob.priority_word(unfinished.priority) as priority,
     unfinished.pending, unfinished.queued, unfinished.running, unfinished.devices,
     unfinished.oldest_at, job_group.grouped_by
   from (
-    select group_id from qgjob.job_group where head_priority is not null
+    select group_id, org_id from qgjob.job_group where head_priority is not null
     union
-    select group_id from qgjob.batch where ended_at is null
+    select group_id, org_id from qgjob.batch where ended_at is null
   ) as live
-  join qgjob.job_group using (group_id)
+  join qgjob.job_group on job_group.group_id = live.group_id
   join lateral (
     select max(job.priority) as priority,
       (count(*) filter (where job.status = 'pending'))::integer as pending,

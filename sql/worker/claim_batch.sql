@@ -13,7 +13,7 @@ create or replace function qgjob.claim_batch(
   install boolean, device text, lease_s integer, jobs jsonb, artifact jsonb
 ) language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := qgjob.now();
@@ -91,7 +91,7 @@ begin
     end if;
     with own as materialized (  -- a lane that is being put to rest or activated takes over what its siblings are charged
       select lane_id from qgjob.lane
-      where org_id = v_group.org_id and target = v_group.target and active and v_device.labels @> selector
+      where org_id = v_group.org_id and (target = v_group.target) is true and active and v_device.labels @> selector
       order by lane_id for no key update skip locked
     )
     update qgjob.lane set

@@ -11,7 +11,7 @@
 create or replace function qgjob.finish_jobs(p_lease bigint, p_results jsonb)
 returns table (job_id bigint, status text, recorded boolean) language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
   c_log_length constant integer := 65536;

@@ -9,7 +9,7 @@ returns table (
   sick_devices bigint[]
 ) language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off as $$
+set enable_seqscan = off set enable_mergejoin = off as $$
 declare
   v_worker qgjob.worker := qgjob.require_worker(p_worker_id);
   v_now timestamptz := qgjob.now();

@@ -4,7 +4,7 @@
 drop function if exists qgjob.housekeep();
 create or replace function qgjob.housekeep() returns table (expired integer, submitted integer, due integer)
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_mergejoin = off as $$
 declare
   v_now timestamptz := qgjob.now();
   v_expired integer;

@@ -2,7 +2,7 @@
 -- except where it is the session that installs (see record_session).
 create or replace function qgjob.record_install(p_lease bigint) returns void language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off as $$
+set enable_seqscan = off set enable_mergejoin = off as $$
 declare
   v_now timestamptz := qgjob.now();
   v_batch qgjob.batch;

@@ -2,7 +2,7 @@
 -- next. May be repeated.
 create or replace function qgjob.start_job(p_lease bigint, p_job_id bigint) returns table (decision text)
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_mergejoin = off as $$
 declare
   v_job qgjob.job;
 begin
