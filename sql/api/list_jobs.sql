@@ -7,7 +7,7 @@ create or replace function qgjob.list_jobs(
   p_limit integer default 50, p_cursor bigint default null, p_test text default null
 ) returns setof qgjob.job_details language plpgsql stable
 -- Planned for what is asked for each time: a plan for every question reads all jobs.
-set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   return query
   select *
@@ -18,7 +18,13 @@ begin
     and (p_status is null or status = any (p_status))
     and (p_target is null or target = p_target)
     and (p_app_version_id is null or app_version_id = p_app_version_id)
-    and (p_run_id is null or job_id in (select run_job.job_id from qgjob.run_job where run_job.run_id = p_run_id))
+    -- An array, or it would ask of everybody's jobs whether they are of the run; a page of it where nothing else is asked.
+    and (p_run_id is null or job_id = any (array(
+      select run_job.job_id from qgjob.run_job
+      where run_job.run_id = p_run_id and (p_cursor is null or run_job.job_id < p_cursor)
+      order by run_job.job_id desc
+      limit case when num_nonnulls(p_status, p_target, p_app_version_id, p_since, p_test) = 0
+        then qgjob.page_limit(p_limit) end)))
     and (p_since is null or created_at >= p_since)
     and (p_cursor is null or job_id < p_cursor)
     -- PostgreSQL takes a regular expression to hold for so few jobs that it reads and sorts all of them, and a `coalesce`
