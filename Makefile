@@ -9,9 +9,9 @@ demo dev: .venv/installed
 test: .venv/installed
 	$(BIN)/pytest -n 4
 
-# The tests of the SQL functions, with fresh statistics before every call, as databases at work have them.
-test-analyzed: .venv/installed
-	QGJOB_TEST_ANALYZED=1 $(BIN)/pytest -n 4
+# The tests of the SQL functions as databases at work see them: on an older PostgreSQL, with fresh statistics.
+test-older: .venv/installed
+	QGJOB_TEST_POSTGRES=16 QGJOB_TEST_ANALYZED=1 $(BIN)/pytest -n 4
 
 # With the real AppWright and Appium: some 300 MB of npm packages, installed once. One by one, so that it says its numbers.
 test-appwright: .venv/installed appwright-packages
@@ -51,4 +51,4 @@ requirements: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: demo dev test test-analyzed test-appwright appwright-packages bench lint requirements
+.PHONY: demo dev test test-older test-appwright appwright-packages bench lint requirements

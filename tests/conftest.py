@@ -23,6 +23,7 @@ from qgjob import postgres
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SERVER = "QGJOB_TEST_SERVER"
+MAJOR = "QGJOB_TEST_POSTGRES"  # of the embedded one: 18, or 16
 # A schema newer than the tests can be put on top of theirs, to prove that a rolling deploy is safe.
 NEWER_SCHEMA = "QGJOB_NEWER_CHECKOUT"
 
@@ -34,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if SERVER not in os.environ:
         stack = ExitStack()
-        os.environ[SERVER] = stack.enter_context(postgres.temporary())
+        os.environ[SERVER] = stack.enter_context(postgres.temporary(int(os.environ.get(MAJOR, postgres.MAJOR))))
         config.add_cleanup(stack.close)
     # Where the builds of tests are.
     os.environ.setdefault("QGJOB_BUILD_FOLDER", tempfile.gettempdir())
