@@ -13,8 +13,8 @@ from psycopg.rows import namedtuple_row
 from psycopg.sql import SQL, Composed, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
-# A database at work has statistics, that of a test is too young for them: with this the first hundred calls of a session
-# meet fresh ones, and so other plans.
+# A database at work has statistics, that of a test is too young for them: with this the first hundred calls of a
+# session meet fresh ones, and so other plans.
 ANALYZED = "QGJOB_TEST_ANALYZED" in os.environ
 OWN_TABLES = """select coalesce(string_agg(format('qgjob.%I', relname), ', '), '')
   from pg_class where relnamespace = to_regnamespace('qgjob') and relkind = 'r'"""
@@ -75,7 +75,7 @@ class Engine:
         if self.to_analyze and self.connection.info.transaction_status is TransactionStatus.IDLE:
             self.to_analyze -= 1
             (own,) = self.connection.execute(OWN_TABLES).fetchone() or ("",)
-            self.connection.execute(f"analyze (skip_locked) {own}".encode())  # all tables of PostgreSQL take much longer
+            self.connection.execute(f"analyze (skip_locked) {own}".encode())  # PostgreSQL's own take much longer
         return self.connection.execute(query, args)
 
     def submit(self, *jobs: str | dict[str, Any], org: str = "acme", build: str = "v1", **options: Any) -> Any:
