@@ -29,9 +29,10 @@ begin
     return 0;
   end if;
   -- Jobs before runs, as everywhere; then look again, for the client may have said in between that it is there.
-  perform from qgjob.job join qgjob.run_job using (job_id)
-  where run_job.run_id = v_run_id and not run_job.abandoned and job.finished_at is null
-  order by job.job_id for no key update of job;
+  perform from qgjob.job
+  where finished_at is null and job_id = any (array(
+    select run_job.job_id from qgjob.run_job where run_job.run_id = v_run_id and not run_job.abandoned))
+  order by job_id for no key update;
   perform from qgjob.run
   where run_id = v_run_id and client_until < v_now and finished_at is null and cancelled_at is null for no key update;
   if not found then

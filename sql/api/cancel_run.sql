@@ -13,9 +13,10 @@ begin
   perform qgjob.require_run(p_run_id, p_org_id);
   -- Jobs before runs, as everywhere. Whoever joins one of these jobs must wait for its row, and is seen below.
   v_jobs := array(
-    select job.job_id from qgjob.job join qgjob.run_job using (job_id)
-    where run_job.run_id = p_run_id and not run_job.abandoned and job.finished_at is null
-    order by job.job_id for no key update of job);
+    select job_id from qgjob.job
+    where finished_at is null and job_id = any (array(
+      select run_job.job_id from qgjob.run_job where run_job.run_id = p_run_id and not run_job.abandoned))
+    order by job_id for no key update);
   v_shared := array(
     select distinct other.job_id from qgjob.run_job as other
     where other.job_id = any (v_jobs) and other.run_id <> p_run_id and not other.abandoned

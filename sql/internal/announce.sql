@@ -1,5 +1,7 @@
 -- Tell those who wait for runs of these jobs that something changed. A hint: whoever misses it polls.
-create or replace function qgjob.announce(p_job_ids bigint[]) returns void language plpgsql volatile as $$
+create or replace function qgjob.announce(p_job_ids bigint[]) returns void language plpgsql volatile
+-- Or a plan of small tables reads all of an index that holds what is asked for, but not in its order.
+set enable_indexonlyscan = off as $$
 declare
   v_now timestamptz := qgjob.now();
 begin

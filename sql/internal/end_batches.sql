@@ -88,7 +88,7 @@ begin
       select held.job_id as id, held.losses > 3 or p_reason = 'refused' as ends
       from qgjob.job as held where held.job_id = any (v_jobs)
     ) as held
-    where job_id = held.id
+    where job_id = held.id and job_id = any (v_jobs)  -- or a plan of small tables reads all
     returning job_id, finished_at
   )
   select coalesce(array_agg(job_id), '{}') into v_final from ended where finished_at is not null;
@@ -118,7 +118,7 @@ begin
         select distinct group_id from qgjob.batch where batch_id = any (v_batches)) as emptied;
     end if;
     perform qgjob.wake_devices(array(
-      select distinct target from qgjob.job_group join qgjob.job using (group_id)
-      where job_id = any (v_jobs) and status = 'pending'));
+      select distinct target from qgjob.batch join qgjob.job_group using (group_id)
+      where batch_id = any (v_batches) and cardinality(v_final) < cardinality(v_jobs)));
   end if;
 end $$;

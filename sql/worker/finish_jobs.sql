@@ -136,7 +136,8 @@ begin
     started_at = case when ended.status <> 'pending' then coalesce(started_at, v_batch.claimed_at) end,
     finished_at = case when ended.status <> 'pending' then v_now end
   from unnest(v_ended) as ended
-  where job.job_id = ended.job_id;
+  where job.job_id = ended.job_id
+    and job.job_id = any (array(select one.job_id from unnest(v_ended) as one));  -- as in end_batches
 
   if v_loss.id is not null then
     perform qgjob.strike_device(v_batch.device_id, v_loss.message, v_loss.id);
