@@ -28,11 +28,8 @@ begin
   if v_run_id is null then
     return 0;
   end if;
-  -- Jobs before runs, as everywhere; then look again, for the client may have said in between that it is there.
-  perform from qgjob.job
-  where finished_at is null and job_id = any (array(
-    select run_job.job_id from qgjob.run_job where run_job.run_id = v_run_id and not run_job.abandoned))
-  order by job_id for no key update;
+  -- Jobs before runs; then look again, for the client may have said in between that it is there.
+  perform qgjob.lock_unfinished(v_run_id);
   perform from qgjob.run
   where run_id = v_run_id and client_until < v_now and finished_at is null and cancelled_at is null for no key update;
   if not found then

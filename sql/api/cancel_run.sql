@@ -11,12 +11,8 @@ declare
   v_run qgjob.run;
 begin
   perform qgjob.require_run(p_run_id, p_org_id);
-  -- Jobs before runs, as everywhere. Whoever joins one of these jobs must wait for its row, and is seen below.
-  v_jobs := array(
-    select job_id from qgjob.job
-    where finished_at is null and job_id = any (array(
-      select run_job.job_id from qgjob.run_job where run_job.run_id = p_run_id and not run_job.abandoned))
-    order by job_id for no key update);
+  -- Whoever joins one of these jobs must wait for its row, and is seen below.
+  v_jobs := qgjob.lock_unfinished(p_run_id);
   v_shared := array(
     select distinct other.job_id from qgjob.run_job as other
     where other.job_id = any (v_jobs) and other.run_id <> p_run_id and not other.abandoned

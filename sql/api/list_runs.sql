@@ -7,7 +7,7 @@ create or replace function qgjob.list_runs(
   p_cursor bigint default null, p_idempotency_key text default null, p_labels jsonb default null
 ) returns setof qgjob.run_details language plpgsql stable
 -- Planned for what is asked for each time: a plan for every question reads all runs.
-set plan_cache_mode = force_custom_plan set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   return query
   select *

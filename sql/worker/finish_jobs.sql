@@ -115,6 +115,9 @@ begin
     return;
   end if;
 
+  v_final := array(select ended.job_id from unnest(v_ended) as ended where ended.status <> 'pending');
+  v_again := array(select ended.job_id from unnest(v_ended) as ended where ended.status = 'pending');
+
   perform qgjob.count_attempts(p_lease, cardinality(v_ended));
   insert into qgjob.attempt (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, started_at,
     ended_at, files, reset_s, upload_s, video_offset_s, permanent)
@@ -137,7 +140,7 @@ begin
     finished_at = case when ended.status <> 'pending' then v_now end
   from unnest(v_ended) as ended
   where job.job_id = ended.job_id
-    and job.job_id = any (array(select one.job_id from unnest(v_ended) as one));  -- as in end_batches
+    and job.job_id = any (v_final || v_again);  -- as in end_batches
 
   if v_loss.id is not null then
     perform qgjob.strike_device(v_batch.device_id, v_loss.message, v_loss.id);
@@ -145,8 +148,6 @@ begin
     update qgjob.device set strikes = 0, lost_job_id = null where device_id = v_batch.device_id and strikes > 0;
   end if;
   perform qgjob.learn_tests(v_jobs, v_ended);
-  v_final := array(select ended.job_id from unnest(v_ended) as ended where ended.status <> 'pending');
-  v_again := array(select ended.job_id from unnest(v_ended) as ended where ended.status = 'pending');
   perform qgjob.settle_runs(v_final);
   if v_again <> '{}' then
     perform qgjob.raise_heads(v_again);
