@@ -288,13 +288,28 @@ def test_a_key_whose_first_submission_was_rolled_back_is_free(engine: Engine, se
     assert (after(other).replayed, after(other).total) == (False, 1)
 
 
-def test_the_same_test_submitted_at_once_is_one_job(engine: Engine, second: Session) -> None:
-    engine.submit("z.js")  # so that they do not wait for their build, but for the job
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_the_same_test_submitted_at_once_is_one_job(engine: Engine, second: Session, unfinished: bool) -> None:
+    (job_id,) = engine.submit("z.js").job_ids  # so that they do not wait for their build, but for the job
+    if not unfinished:
+        engine.call("cancel_job", job_id=job_id)
+        assert engine.claim(engine.drive()) is None  # and the group has no head
     with held(engine):
         first = engine.submit("b.js", "a.js")
         other = second.blocked(lambda session: session.submit("a.js", "b.js", "c.js"))
     assert (after(other).total, after(other).deduplicated) == (3, 2)
     assert set(first.job_ids) < set(after(other).job_ids)
+
+
+def test_who_cannot_see_the_same_test_of_somebody_else_is_told(engine: Engine, second: Session) -> None:
+    """And does not look for it for ever."""
+    engine.submit("z.js")
+    with pytest.raises(psycopg.errors.SerializationFailure), held(engine):
+        engine.connection.execute("set transaction isolation level repeatable read")
+        engine.rows("select from qgjob.job")
+        second.engine.submit("a.js")
+        engine.submit("a.js")
+    assert engine.submit("a.js").deduplicated == 1
 
 
 def test_a_job_that_ends_while_it_is_joined_is_created_anew(engine: Engine, second: Session) -> None:
@@ -342,21 +357,32 @@ def test_a_job_that_is_cancelled_while_it_is_joined_is_created_anew(
     assert engine.statuses(after(other).job_ids) == ["pending"]
 
 
-def test_a_job_that_ends_while_it_is_joined_makes_no_deadlock(engine: Engine, second: Session) -> None:
-    """What the first has created is what the other waits for, while the first comes back for what has ended."""
+def test_a_job_that_ends_while_it_is_joined_is_looked_for_again(engine: Engine, second: Session) -> None:
+    """Who waits has created nothing yet, and finds what somebody else has created meanwhile."""
     ended, kept = engine.submit("b.js", "z.js").job_ids
-    with engine.another() as one, engine.another() as other, ThreadPoolExecutor(1) as pool:
+    with engine.another() as one, engine.another() as other:
         with held(other):
             other.rows("select from qgjob.job where job_id = %s for no key update", kept)
             with held(one):
                 one.rows("select from qgjob.job where job_id = %s for no key update", ended)
                 first = second.blocked(lambda session: session.submit("b.js", "c.js", "z.js"))
                 one.call("cancel_job", job_id=ended)
-            late = Session(engine, pool).blocked(lambda session: session.submit("b.js", "c.js"))
-        answers = after(first), after(late)
-    assert answers[0].job_ids[0] == kept
-    assert answers[0].job_ids[1:] == answers[1].job_ids, "both wait for one b.js and one c.js"
-    assert sum(answer.deduplicated for answer in answers) == 1 + 2
+            late = engine.submit("b.js", "c.js")
+    assert after(first).job_ids == [kept, *late.job_ids]
+    assert (after(first).deduplicated, late.deduplicated) == (3, 0)
+
+
+def test_who_has_joined_and_who_has_created_a_job_make_no_deadlock(engine: Engine, second: Session) -> None:
+    """Each waits for what the next has; who finds that somebody was first lets go of all that it has created."""
+    engine.submit("z.js")
+    with engine.another() as one, engine.another() as third, ThreadPoolExecutor(1) as pool:
+        with held(one):
+            one.submit("c.js")
+            creates = second.blocked(lambda session: session.submit("b.js", "c.js"))
+            joins = Session(third, pool).blocked(lambda session: session.submit("b.js", "z.js"))
+        answers = after(creates), after(joins)
+    assert len(set(answers[0].job_ids) & set(answers[1].job_ids)) == 1, "one b.js"
+    assert (answers[0].deduplicated, answers[1].deduplicated) == (2, 1)
 
 
 def test_a_run_cancelled_twice_at_once_is_counted_once(engine: Engine, second: Session) -> None:

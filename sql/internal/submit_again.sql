@@ -26,13 +26,7 @@ begin
     false);
 
   if not v_submitted.replayed then
-    update qgjob.job set retry_of = earlier.job_id
-    from qgjob.run_job, qgjob.job_group as now_in, qgjob.job as earlier join qgjob.job_group as was_in using (group_id)
-    where run_job.run_id = v_submitted.run_id and run_job.job_id = job.job_id and not run_job.deduplicated
-      and earlier.job_id = any (p_job_ids)
-      and earlier.test_path = job.test_path and now_in.group_id = job.group_id
-      -- Not the group itself: the organisation may group by other labels since.
-      and (was_in.target, was_in.selector, was_in.reset) = (now_in.target, now_in.selector, now_in.reset);
+    perform qgjob.name_repeated(v_submitted.run_id, p_job_ids);
   end if;
   return v_submitted;
 end $$;

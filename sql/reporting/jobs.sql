@@ -8,7 +8,8 @@ create or replace view reporting.jobs with (security_invoker = true) as
   from qgjob.job
   join qgjob.job_group using (group_id)
   left join lateral (
-    select min(run_id) as run_id from qgjob.run_job where run_job.job_id = job.job_id
+    -- + 0: PostgreSQL would, without statistics, walk through all runs in their order until it finds the job.
+    select min(run_id + 0) as run_id from qgjob.run_job where run_job.job_id = job.job_id
   ) as created_by on true
   left join lateral (
     select batch_id from qgjob.attempt where attempt.job_id = job.job_id order by number desc limit 1

@@ -4,7 +4,8 @@ returns table (job_id bigint, run_id bigint, traceparent text) language sql stab
 set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
   select job.job_id, first.run_id, run.traceparent
   from qgjob.job
-  join lateral (select min(run_id) as run_id from qgjob.run_job where run_job.job_id = job.job_id) as first on true
+  -- + 0 as in reporting.jobs
+  join lateral (select min(run_id + 0) as run_id from qgjob.run_job where run_job.job_id = job.job_id) as first on true
   join qgjob.run on run.run_id = first.run_id
   where job.batch_id = p_lease and qgjob.may_see(job.org_id) and run.traceparent is not null
 $$;
