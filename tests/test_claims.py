@@ -186,6 +186,12 @@ def test_batches_shrink_with_what_is_left(engine: Engine) -> None:
     assert sizes == [2, 2, 1, 1, 1, 1, 1, 1]
 
 
+def test_many_devices_take_full_batches_of_a_big_group(engine: Engine) -> None:
+    engine.submit(*(f"tests/{number}.js" for number in range(1000)))
+    drivers = [engine.drive(f"phone-{number}") for number in range(25)]
+    assert [len(engine.claim(driver, max_jobs=20).jobs) for driver in drivers[:3]] == [20, 19, 19]  # 1000 / (2 * 25), …
+
+
 def test_a_device_without_others_of_its_kind_takes_all(engine: Engine) -> None:
     engine.drive("another", target="device")
     engine.submit(*(f"{number}.js" for number in range(10)))

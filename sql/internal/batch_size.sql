@@ -7,17 +7,23 @@ drop function if exists qgjob.batch_size(qgjob.job_group, integer);
 create or replace function qgjob.batch_size(p_group qgjob.job_group, p_max_jobs integer, p_max_s double precision)
 returns integer language plpgsql volatile as $$
 declare
-  v_remaining_s double precision := qgjob.remaining_s(p_group.group_id);
-  v_worth double precision := v_remaining_s / greatest(1, qgjob.install_s(p_group.org_id, p_group.target));
   v_helpers double precision;
-  v_share_s double precision;
+  v_remaining_s double precision;
+  v_worth double precision;
+  v_most_s double precision := coalesce(p_max_s, 'infinity');
 begin
   select count(*) into v_helpers
   from qgjob.device where target = p_group.target and worker_id is not null and quarantined_at is null and labels @> p_group.selector;
-  v_share_s := case when v_helpers <= 1 then 'infinity'
-    when qgjob.is_wiped(p_group.target)
-    then v_remaining_s / greatest(1, least(v_helpers - p_group.devices, v_worth))
-    else v_remaining_s / (2 * greatest(1, p_group.devices + 1, least(v_helpers, v_worth))) end;
+  if v_helpers > 1 then
+    -- As much as full batches for all of them would need, or the batches of a big group get small where many help.
+    v_remaining_s := qgjob.remaining_s(p_group.group_id, least(2000, greatest(500, 2 * v_helpers * p_max_jobs))::integer);
+    v_worth := v_remaining_s / greatest(1, qgjob.install_s(p_group.org_id, p_group.target));
+    v_most_s := least(v_most_s, v_remaining_s / case when qgjob.is_wiped(p_group.target)
+      then greatest(1, least(v_helpers - p_group.devices, v_worth))
+      else 2 * greatest(1, p_group.devices + 1, least(v_helpers, v_worth)) end);
+  elsif v_most_s = 'infinity' then
+    return p_max_jobs;
+  end if;
   return greatest(1, (
     select count(*)
     from (
@@ -27,5 +33,5 @@ begin
         order by priority desc, failed_before desc, predicted_s desc, job_id limit p_max_jobs
       ) as first
     ) as taken
-    where until_s <= least(v_share_s, p_max_s)));
+    where until_s <= v_most_s));
 end $$;
