@@ -108,7 +108,8 @@ begin
   loop
     perform qgjob.count_submitted(v_limited.org_id, v_limited.most, (
       select count(*)::integer from unnest(v_wanted) as wanted
-      where wanted.org_id = v_limited.org_id and wanted.job_id in (select unnest(v_created))));
+      -- `is true`: or PostgreSQL before 18 compares each with each.
+      where wanted.org_id = v_limited.org_id and (wanted.job_id in (select unnest(v_created))) is true));
   end loop;
 
   return query
