@@ -382,7 +382,7 @@ def test_who_has_joined_and_who_has_created_a_job_make_no_deadlock(engine: Engin
             joins = Session(third, pool).blocked(lambda session: session.submit("b.js", "z.js"))
         answers = after(creates), after(joins)
     assert len(set(answers[0].job_ids) & set(answers[1].job_ids)) == 1, "one b.js"
-    assert (answers[0].deduplicated, answers[1].deduplicated) == (2, 1)
+    assert sum(answer.deduplicated for answer in answers) == 3  # c.js, z.js, and b.js by one of them
 
 
 def test_a_run_cancelled_twice_at_once_is_counted_once(engine: Engine, second: Session) -> None:

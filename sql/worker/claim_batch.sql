@@ -113,8 +113,6 @@ begin
   where device_id = p_device_id;
   update qgjob.job set status = 'queued', batch_id = v_live.batch_id, version = version + 1
   where job_id = any (v_jobs);
-  update qgjob.job_group set devices = devices + 1 where group_id = v_group.group_id;
-  perform qgjob.lower_head(v_group.group_id);
   perform nextval('qgjob.count_claims');
   if v_chosen <> 'taken back' then
     perform qgjob.count_pick_up(extract(epoch from v_now - v_group.head_at));
@@ -123,4 +121,7 @@ begin
   perform qgjob.emit('batch.claimed', jsonb_build_object('org_id', v_live.org_id, 'batch_id', v_live.batch_id,
     'device', v_device.name, 'jobs', cardinality(v_jobs), 'install', v_live.install));
   return query select * from qgjob.batch_contents(v_live.batch_id);
+  -- Last, for whoever comes to this group waits from here on.
+  update qgjob.job_group set devices = devices + 1 where group_id = v_group.group_id;
+  perform qgjob.lower_head(v_group.group_id);
 end $$;
