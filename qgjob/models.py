@@ -649,10 +649,12 @@ class Redriven(Struct):
 
 
 class Cancelled(Struct):
-    """How many jobs were cancelled at once, and how many running ones are being stopped. Both 0: it had ended."""
+    """How many jobs were cancelled at once, how many running ones are being stopped, and how many go on for other runs
+    that wait for them, too. All 0: it had ended."""
 
     cancelled: int
     stopping: int
+    abandoned: int = 0  # an older server does not say
 
 
 class Problem(Struct, omit_defaults=True):

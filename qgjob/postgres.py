@@ -8,8 +8,10 @@ import contextlib
 import fcntl
 import hashlib
 import importlib.util
+import itertools
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -240,8 +242,8 @@ def _start(
         raise CannotRun(f"{pgdata} was made by PostgreSQL {made_by}, this is {major}: start again with --fresh")
     arguments = [word for setting in settings for word in ("-c", setting)]
     said = ""
-    for _ in range(4):
-        server, port = _try(bin_dir, pgdata, arguments, log, account)
+    for port in itertools.chain(_last_port(pgdata), (free_port() for _ in range(4))):
+        server = _try(bin_dir, pgdata, port, arguments, log, account)
         if server.running:
             return server, port
         said = server.last_lines()
@@ -250,9 +252,14 @@ def _start(
     raise CannotRun(f"PostgreSQL did not start. The end of {log}:\n{said}")
 
 
-def _try(bin_dir: Path, pgdata: Path, arguments: list[str], log: Path, account: Account | None) -> tuple[Child, int]:
+def _last_port(pgdata: Path) -> list[int]:
+    """Where it was found the last time, if there was one: other programs may have been told."""
+    options = pgdata / "postmaster.opts"
+    return [int(port) for port in re.findall(r'"-p" "(\d+)"', options.read_text())] if options.exists() else []
+
+
+def _try(bin_dir: Path, pgdata: Path, port: int, arguments: list[str], log: Path, account: Account | None) -> Child:
     """A server that answers, or one that has ended."""
-    port = free_port()
     command: list[str | Path] = [bin_dir / "postgres", "-D", pgdata, "-p", str(port), *arguments]
     server = Child("postgres", command, log=log, env=_environment(), account=account, with_owner=signal.SIGINT)
     ready = False
@@ -262,7 +269,7 @@ def _try(bin_dir: Path, pgdata: Path, arguments: list[str], log: Path, account: 
     finally:
         if not ready or not server.running:
             server.stop((signal.SIGINT, 5), (signal.SIGQUIT, 5))
-    return server, port
+    return server
 
 
 def _says_ready(pgdata: Path, pid: int) -> bool:

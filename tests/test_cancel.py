@@ -5,7 +5,7 @@ from engine import Engine, refused
 
 def test_a_pending_job_is_cancelled_at_once(engine: Engine) -> None:
     run = engine.submit("a.js")
-    assert engine.call("cancel_job", job_id=run.job_ids[0]) == (1, 0)
+    assert engine.call("cancel_job", job_id=run.job_ids[0]) == (1, 0, 0)
     job = engine.job(run.job_ids[0])
     assert (job.status, job.failure_kind, job.attempts) == ("cancelled", None, 0)
     assert engine.counts(run.run_id) == (0, True)
@@ -17,7 +17,7 @@ def test_a_queued_job_is_cancelled_at_once_and_skipped(engine: Engine) -> None:
     run = engine.submit("a.js", "b.js", "c.js", "d.js")
     batch = engine.claim(engine.drive(), max_jobs=2)
     first, second = (job["job_id"] for job in batch.jobs)
-    assert engine.call("cancel_job", job_id=first) == (1, 0)
+    assert engine.call("cancel_job", job_id=first) == (1, 0, 0)
     assert engine.start(batch.lease, first) == "skip"
     assert engine.start(batch.lease, second) == "run"
     engine.finish(batch.lease, second)
@@ -31,7 +31,7 @@ def test_a_running_job_is_stopped_by_its_worker(engine: Engine) -> None:
     driver = engine.drive()
     batch = engine.claim(driver)
     engine.start(batch.lease, run.job_ids[0])
-    assert engine.call("cancel_job", job_id=run.job_ids[0]) == (0, 1)
+    assert engine.call("cancel_job", job_id=run.job_ids[0]) == (0, 1, 0)
     assert engine.job(run.job_ids[0]).cancel_requested
     assert engine.counts(run.run_id) == (1, False)
     assert engine.call("heartbeat", worker_id=driver.worker_id).stop_jobs == run.job_ids
@@ -94,7 +94,7 @@ def test_a_run_is_cancelled_with_all_that_it_waits_for(engine: Engine) -> None:
     done, running, queued = (job["job_id"] for job in batch.jobs)
     engine.run_job(batch.lease, done)
     engine.start(batch.lease, running)
-    assert engine.call("cancel_run", run_id=run.run_id) == (4, 1)
+    assert engine.call("cancel_run", run_id=run.run_id) == (4, 1, 0)
     assert engine.statuses([done, running, queued]) == ["completed", "running", "cancelled"]
     assert engine.counts(run.run_id) == (1, False)
     engine.finish(batch.lease, running, "cancelled")
@@ -106,10 +106,10 @@ def test_cancelling_again_changes_nothing(engine: Engine) -> None:
     other = engine.submit("d.js")
     batch = engine.claim(engine.drive(), max_jobs=1)
     engine.start(batch.lease, run.job_ids[0])
-    assert engine.call("cancel_run", run_id=run.run_id) == (2, 1)
+    assert engine.call("cancel_run", run_id=run.run_id) == (2, 1, 1)
     before = engine.rows("select * from qgjob.job order by 1"), engine.rows("select * from qgjob.run order by 1")
-    assert engine.call("cancel_run", run_id=run.run_id) == (0, 0)
-    assert engine.call("cancel_job", job_id=run.job_ids[0]) == (0, 0)
+    assert engine.call("cancel_run", run_id=run.run_id) == (0, 0, 0)
+    assert engine.call("cancel_job", job_id=run.job_ids[0]) == (0, 0, 0)
     assert before == (
         engine.rows("select * from qgjob.job order by 1"),
         engine.rows("select * from qgjob.run order by 1"),
@@ -120,8 +120,8 @@ def test_cancelling_again_changes_nothing(engine: Engine) -> None:
 def test_what_has_ended_stays_as_it_is(engine: Engine) -> None:
     run = engine.submit("a.js")
     engine.run_all(engine.drive())
-    assert engine.call("cancel_job", job_id=run.job_ids[0]) == (0, 0)
-    assert engine.call("cancel_run", run_id=run.run_id) == (0, 0)
+    assert engine.call("cancel_job", job_id=run.job_ids[0]) == (0, 0, 0)
+    assert engine.call("cancel_run", run_id=run.run_id) == (0, 0, 0)
     ended = engine.run(run.run_id)
     assert (ended.status, ended.completed, ended.cancelled) == ("completed", 1, 0)
 
@@ -130,7 +130,7 @@ def test_a_job_that_another_run_waits_for_is_left_to_it(engine: Engine) -> None:
     first = engine.submit("a.js", "b.js")
     second = engine.submit("b.js", "c.js")
     shared = second.job_ids[0]
-    assert engine.call("cancel_run", run_id=first.run_id) == (1, 0)
+    assert engine.call("cancel_run", run_id=first.run_id) == (1, 0, 1)
     assert engine.job(shared).status == "pending"
     assert (engine.counts(first.run_id), engine.counts(second.run_id)) == ((0, True), (2, False))
     assert (engine.run(first.run_id).status, engine.run(first.run_id).cancelled) == ("cancelled", 2)
@@ -144,7 +144,7 @@ def test_a_run_whose_jobs_are_all_shared_ends_and_its_watchers_hear_of_it(engine
     with engine.another() as listener:
         listener.connection.execute("listen qgjob_run")
         engine.call("watch_runs", run_ids=[first.run_id])
-        assert engine.call("cancel_run", run_id=first.run_id) == (0, 0)
+        assert engine.call("cancel_run", run_id=first.run_id) == (0, 0, 2)
         listener.connection.execute("select 1")
         assert [note.payload for note in listener.connection.notifies(timeout=0)] == [str(first.run_id)]
     assert (engine.counts(first.run_id), engine.counts(second.run_id)) == ((0, True), (2, False))
@@ -153,8 +153,8 @@ def test_a_run_whose_jobs_are_all_shared_ends_and_its_watchers_hear_of_it(engine
 def test_the_last_run_that_waits_for_a_job_takes_it_along(engine: Engine) -> None:
     runs = [engine.submit("a.js") for _ in range(3)]
     for run in runs[:2]:
-        assert engine.call("cancel_run", run_id=run.run_id) == (0, 0)
-    assert engine.call("cancel_run", run_id=runs[2].run_id) == (1, 0)
+        assert engine.call("cancel_run", run_id=run.run_id) == (0, 0, 1)
+    assert engine.call("cancel_run", run_id=runs[2].run_id) == (1, 0, 0)
     assert engine.statuses(runs[0].job_ids) == ["cancelled"]
     assert all(engine.counts(run.run_id) == (0, True) for run in runs)
 
@@ -205,8 +205,8 @@ def test_a_job_is_not_kept_for_a_run_that_has_abandoned_it_and_is_still_stopping
     second = engine.submit("shared.js")
     batch = engine.claim(engine.drive(), max_jobs=1)
     engine.start(batch.lease, first.job_ids[0])
-    assert engine.call("cancel_run", run_id=first.run_id) == (0, 1)
-    assert engine.call("cancel_run", run_id=second.run_id) == (1, 0)
+    assert engine.call("cancel_run", run_id=first.run_id) == (0, 1, 1)
+    assert engine.call("cancel_run", run_id=second.run_id) == (1, 0, 0)
     assert engine.statuses(first.job_ids) == ["running", "cancelled"]
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -197,6 +198,17 @@ def test_a_port_that_is_taken_meanwhile_is_not_the_end(data_dir: Path, monkeypat
         with postgres.running(data_dir, durable=False) as url:
             assert url != other
             assert answers(url)
+
+
+def test_it_is_found_where_it_was_the_last_time_unless_somebody_else_is_there(data_dir: Path):
+    with postgres.running(data_dir, durable=False) as first:
+        pass
+    with postgres.running(data_dir, durable=False) as again:
+        assert again == first
+    port = int(first.rpartition(":")[2].partition("/")[0])
+    with socket.create_server(("127.0.0.1", port)), postgres.running(data_dir, durable=False) as other:
+        assert other != first
+        assert answers(other)
 
 
 def test_an_interrupted_first_start_is_done_again(data_dir: Path):

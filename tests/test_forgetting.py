@@ -249,3 +249,13 @@ def test_an_api_process_forgets_by_itself(engine: Engine, services: Services) ->
     url = services.api()
     assert wait_until(lambda: set(counts(engine).values()) == {0}, 30)
     assert httpx.get(f"{url}/orgs/acme").json()["keep_days"] == 7
+
+
+def test_a_job_that_many_runs_waited_for_is_looked_at_once(engine: Engine) -> None:
+    runs = [engine.submit("a.js") for _ in range(200)]
+    engine.run_all(engine.drive())
+    keep(engine, 1)
+    engine.move_clock(2 * DAY_S)
+    gone, read = rows_read(engine, lambda: forget(engine))
+    assert gone >= len(runs)
+    assert read["run_job"] < 5 * len(runs), read

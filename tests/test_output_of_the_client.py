@@ -78,6 +78,8 @@ def test_since_is_sent_as_a_time_in_utc() -> None:
         assert dict(server.requests[0].query)["since"] == NOW
         assert qgjob("list", "--org-id=o", "--since=24h", server=server).exit == 0
         assert dict(server.requests[1].query)["since"].endswith("Z")
+        wrong = qgjob("list", "--org-id=o", "--since=2026-13-45", server=server)
+        assert (wrong.exit, "2026-11-22T14:30Z" in wrong.stderr) == (2, True)
     assert (result.stdout, result.stderr) == ("", "no job matches\n")
 
 
@@ -253,7 +255,18 @@ STATS = {
         (("workers", "drain", "3"), ("POST", "/workers/3/drain"), WORKER, "Worker 3 (lab-1) is draining"),
         (("devices",), ("GET", "/devices"), [DEVICE], "platform=android"),
         (("stats",), ("GET", "/stats"), STATS, "97.5 %"),
-        (("cancel", "--job-id=34"), ("POST", "/jobs/34/cancel"), {"cancelled": 0, "stopping": 0}, "already ended"),
+        (
+            ("cancel", "--job-id=34"),
+            ("POST", "/jobs/34/cancel"),
+            {"cancelled": 0, "stopping": 0, "abandoned": 0},
+            "already ended",
+        ),
+        (
+            ("cancel", "--run-id=12"),
+            ("POST", "/runs/12/cancel"),
+            {"cancelled": 0, "stopping": 0, "abandoned": 2},
+            "Cancelled 0 jobs · 2 jobs left to other runs that wait for them",
+        ),
     ],
 )
 def test_every_answer_reads_as_text_and_as_json(

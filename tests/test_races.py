@@ -106,7 +106,7 @@ def test_a_cancellation_waits_for_the_claim_of_its_job(engine: Engine, second: S
     with held(engine):
         batch = engine.claim(driver)
         cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=run.run_id))
-    assert after(cancelled) == (1, 0)
+    assert after(cancelled) == (1, 0, 0)
     assert engine.start(batch.lease, run.job_ids[0]) == "skip"
 
 
@@ -199,7 +199,7 @@ def test_a_cancellation_after_the_result_changes_nothing(engine: Engine, second:
     with held(engine):
         engine.finish(batch.lease, run.job_ids[0])
         cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=run.run_id))
-    assert after(cancelled) == (0, 0)
+    assert after(cancelled) == (0, 0, 0)
     assert engine.statuses(run.job_ids) == ["completed"]
 
 
@@ -227,7 +227,7 @@ def test_a_cancellation_after_the_start_is_for_the_worker(engine: Engine, second
     with held(engine):
         engine.start(batch.lease, run.job_ids[0])
         cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=run.run_id))
-    assert after(cancelled) == (0, 1)
+    assert after(cancelled) == (0, 1, 0)
     assert engine.statuses(run.job_ids) == ["running"]
 
 
@@ -301,15 +301,17 @@ def test_the_same_test_submitted_at_once_is_one_job(engine: Engine, second: Sess
     assert set(first.job_ids) < set(after(other).job_ids)
 
 
-def test_who_cannot_see_the_same_test_of_somebody_else_is_told(engine: Engine, second: Session) -> None:
+def test_who_cannot_see_the_same_test_of_somebody_else_is_told(engine: Engine) -> None:
     """And does not look for it for ever."""
     engine.submit("z.js")
-    with pytest.raises(psycopg.errors.SerializationFailure), held(engine):
-        engine.connection.execute("set transaction isolation level repeatable read")
-        engine.rows("select from qgjob.job")
-        second.engine.submit("a.js")
+    with engine.another() as other:
+        other.connection.execute("begin isolation level repeatable read")
+        other.rows("select from qgjob.job")
         engine.submit("a.js")
-    assert engine.submit("a.js").deduplicated == 1
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            other.submit("a.js")
+        other.connection.execute("rollback")
+        assert other.submit("a.js").deduplicated == 1
 
 
 def test_a_job_that_ends_while_it_is_joined_is_created_anew(engine: Engine, second: Session) -> None:
@@ -337,7 +339,7 @@ def test_a_job_that_is_joined_while_its_run_is_cancelled_goes_on(engine: Engine,
     with held(engine):
         joined = engine.submit("a.js")
         cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=run.run_id))
-    assert after(cancelled) == (0, 0)
+    assert after(cancelled) == (0, 0, 1)
     assert engine.statuses(run.job_ids) == ["pending"]
     assert (engine.counts(run.run_id), engine.counts(joined.run_id)) == ((0, True), (1, False))
 
@@ -360,14 +362,13 @@ def test_a_job_that_is_cancelled_while_it_is_joined_is_created_anew(
 def test_a_job_that_ends_while_it_is_joined_is_looked_for_again(engine: Engine, second: Session) -> None:
     """Who waits has created nothing yet, and finds what somebody else has created meanwhile."""
     ended, kept = engine.submit("b.js", "z.js").job_ids
-    with engine.another() as one, engine.another() as other:
-        with held(other):
-            other.rows("select from qgjob.job where job_id = %s for no key update", kept)
-            with held(one):
-                one.rows("select from qgjob.job where job_id = %s for no key update", ended)
-                first = second.blocked(lambda session: session.submit("b.js", "c.js", "z.js"))
-                one.call("cancel_job", job_id=ended)
-            late = engine.submit("b.js", "c.js")
+    with engine.another() as one, engine.another() as other, held(other):
+        other.rows("select from qgjob.job where job_id = %s for no key update", kept)
+        with held(one):
+            one.rows("select from qgjob.job where job_id = %s for no key update", ended)
+            first = second.blocked(lambda session: session.submit("b.js", "c.js", "z.js"))
+            one.call("cancel_job", job_id=ended)
+        late = engine.submit("b.js", "c.js")
     assert after(first).job_ids == [kept, *late.job_ids]
     assert (after(first).deduplicated, late.deduplicated) == (3, 0)
 
@@ -383,6 +384,34 @@ def test_who_has_joined_and_who_has_created_a_job_make_no_deadlock(engine: Engin
         answers = after(creates), after(joins)
     assert len(set(answers[0].job_ids) & set(answers[1].job_ids)) == 1, "one b.js"
     assert sum(answer.deduplicated for answer in answers) == 3  # c.js, z.js, and b.js by one of them
+
+
+def test_who_waits_for_somebody_elses_submission_keeps_nobody_from_ending_a_job(
+    engine: Engine, second: Session
+) -> None:
+    _, batch, run = started(engine)
+    engine.connection.execute("set lock_timeout = '3s'")
+    with engine.another() as one, held(one):
+        one.submit("z.js")
+        waits = second.blocked(lambda session: session.submit("a.js", "z.js"))
+        assert engine.finish(batch.lease, run.job_ids[0]).recorded
+    assert (after(waits).total, after(waits).deduplicated) == (2, 1)
+    assert run.job_ids[0] not in after(waits).job_ids
+
+
+def test_a_build_that_is_refused_and_a_run_that_joins_its_jobs_make_no_deadlock(
+    engine: Engine, second: Session
+) -> None:
+    run = engine.submit({"test_path": "a.js", "priority": "urgent"}, "b.js", "c.js")
+    batch = engine.claim(engine.drive(), max_jobs=1)
+    with engine.another() as third, ThreadPoolExecutor(1) as pool:
+        with held(engine):
+            engine.rows("select from qgjob.job where job_id = %s for no key update", run.job_ids[1])
+            joins = second.blocked(lambda session: session.submit("a.js", "b.js", "c.js"))
+            refuses = Session(third, pool).blocked(lambda session: session.release(batch.lease, "refused"))
+        assert after(joins).deduplicated == 3
+        after(refuses)
+    assert engine.statuses(run.job_ids) == ["failed"] * 3
 
 
 def test_a_run_cancelled_twice_at_once_is_counted_once(engine: Engine, second: Session) -> None:
@@ -404,9 +433,9 @@ def test_a_run_cancelled_twice_at_once_is_counted_once(engine: Engine, second: S
 def test_two_runs_that_share_a_job_cancelled_at_once_cancel_it(engine: Engine, second: Session) -> None:
     first, other = engine.submit("a.js"), engine.submit("a.js")
     with held(engine):
-        assert engine.call("cancel_run", run_id=first.run_id) == (0, 0)
+        assert engine.call("cancel_run", run_id=first.run_id) == (0, 0, 1)
         cancelled = second.blocked(lambda session: session.call("cancel_run", run_id=other.run_id))
-    assert after(cancelled) == (1, 0)
+    assert after(cancelled) == (1, 0, 0)
     assert engine.statuses(first.job_ids) == ["cancelled"]
 
 

@@ -86,3 +86,11 @@ def test_a_retry_is_refused_where_there_is_nothing(engine: Engine) -> None:
         engine.call("retry_run", run_id=run.run_id, org_id="globex")
     with refused("job_exists"):
         engine.call("retry_job", job_id=run.job_ids[0], org_id="globex")
+
+
+def test_a_test_that_was_to_run_twice_is_repeated_twice(engine: Engine) -> None:
+    once = {"test_path": "a.js", "dedupe": False}
+    first = engine.submit(once, "a.js", once)
+    engine.run_all(engine.drive())
+    second = engine.call("retry_run", run_id=first.run_id, only="all")
+    assert [engine.job(job_id).retry_of for job_id in second.job_ids] == first.job_ids

@@ -33,6 +33,17 @@ def test_a_joined_job_takes_the_higher_priority(engine: Engine) -> None:
     assert engine.value("select head_priority from qgjob.job_group") == 3
 
 
+def test_a_joined_job_takes_the_more_retries_and_the_longer_timeout(engine: Engine) -> None:
+    (job_id,) = engine.submit({"test_path": "a.js", "retries": 1, "timeout_s": 60}).job_ids
+    batch = engine.claim(engine.drive())
+    engine.start(batch.lease, job_id)
+    engine.submit({"test_path": "a.js", "retries": 2, "timeout_s": 30})
+    engine.submit({"test_path": "a.js", "retries": 0, "timeout_s": 900})
+    job = engine.job(job_id)
+    assert (job.retries, job.timeout_s, job.priority, job.status) == (2, 900, "normal", "running")
+    assert engine.finish(batch.lease, job_id, "failed", "test").status == "pending"
+
+
 def test_a_job_that_has_ended_is_not_joined(engine: Engine) -> None:
     first = engine.submit("a.js")
     engine.run_all(engine.drive())

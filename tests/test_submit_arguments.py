@@ -116,7 +116,7 @@ def test_the_same_test_on_the_same_target_is_submitted_once() -> None:
     assert len(plan["jobs"]) == 1
 
 
-@pytest.mark.parametrize("target", ["phone", "device:tall", "device:=x", "device:os=", "device:ios,android"])
+@pytest.mark.parametrize("target", ["phone", "device:", "device:tall", "device:=x", "device:os=", "device:ios,android"])
 def test_an_unreadable_target_is_a_usage_error(target: str) -> None:
     assert "target" in refused("--test=a", f"--target={target}").stderr
 
@@ -202,7 +202,7 @@ def test_what_is_wrong_in_a_manifest_is_told_with_its_line(tmp_path: Path, writt
 def test_a_manifest_in_yaml_is_told_what_it_was_read_as(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text("tests:\n  - path: a.js\n")
     stderr = " ".join(refused("--manifest=m.yaml", cwd=tmp_path).stderr.split())
-    assert "hint: it is read as TOML, for its name does not end in .json" in stderr
+    assert "hint: it is read as TOML, for its name does not end in .json; YAML is not read" in stderr
 
 
 def test_a_manifest_in_json_is_told_about_in_the_same_words(tmp_path: Path) -> None:

@@ -32,6 +32,16 @@ def test_behind_others_of_its_group(engine: Engine) -> None:
     assert batch.jobs[0]["job_id"] == run.job_ids[0]
 
 
+def test_behind_others_of_its_group_on_devices_that_are_wiped(engine: Engine) -> None:
+    run = engine.submit(*({"test_path": f"{number:02}.js", "target": "browserstack"} for number in range(40)))
+    for number in range(4):
+        driver = engine.drive(f"cloud-{number}", target="browserstack")
+    engine.call("record_install", lease=engine.claim(driver, max_jobs=1).lease)
+    found = why(engine, run.job_ids[-1])
+    assert (found.jobs_ahead, found.devices_on_group, found.devices_fitting) == (38, 1, 4)
+    assert found.predicted_start_s == pytest.approx(38 * 30 / 4, abs=100), "all of them help, after an install each"
+
+
 def why(engine: Engine, job_id: int) -> Any:
     return engine.call("get_why", job_id=job_id)
 
@@ -137,7 +147,7 @@ def test_a_group_that_its_device_will_leave_is_not_predicted(engine: Engine) -> 
     batch = engine.claim(driver, max_jobs=1)
     urgent = engine.submit("a.js", build="v2", defaults={"priority": "urgent"}).job_ids[0]
     found = why(engine, run.job_ids[1])
-    assert found.reason == "1 device is on its group; 0 jobs come before it, and 1 group comes before its group."
+    assert found.reason == "1 device is on its group; it is the next there, and 1 group comes before its group."
     assert predicted(found) == (None, None)
     assert predicted(why(engine, urgent)) == ("phone-1", 90)
     engine.call("record_install", lease=batch.lease)

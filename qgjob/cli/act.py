@@ -29,9 +29,11 @@ def cancel(
     done = client.cancel_job(job_id) if job_id is not None else client.cancel_run(run_id or "")
     if as_json:
         output.answer_json("cancelled", done)
-    elif done.cancelled or done.stopping:
+    elif done.cancelled or done.stopping or done.abandoned:
         stopping = f" · {done.stopping} running, being stopped" if done.stopping else ""
-        output.answer(f"Cancelled {words.count(done.cancelled, 'job')}{stopping}")
+        left = words.count(done.abandoned, "job")
+        others = f" · {left} left to other runs that wait for them" if done.abandoned else ""
+        output.answer(f"Cancelled {words.count(done.cancelled, 'job')}{stopping}{others}")
     else:
         output.answer("Nothing to cancel: it had already ended")
     return Exit.OK
@@ -42,7 +44,8 @@ def retry(
     job_id: options.JobId = None,
     run_id: options.RunId = None,
     only: Annotated[
-        Literal["failed", "all"] | None, typer.Option("--only", help="Which jobs of the run.  [default: failed]")
+        Literal["failed", "all"] | None,
+        typer.Option("--only", help="Of the run: failed, which is all that did not pass, or all.  [default: failed]"),
     ] = None,
     wait: options.Wait = False,
     timeout: options.Timeout = "60m",

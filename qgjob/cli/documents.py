@@ -33,7 +33,7 @@ def parsed(file: Path) -> tuple[str, Any]:
     try:
         return text, json.loads(text) if of_json else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
-        hint = None if of_json else "it is read as TOML, for its name does not end in .json"
+        hint = None if of_json else "it is read as TOML, for its name does not end in .json; YAML is not read"
         raise Usage(f"cannot use {file}: {error}", hint=hint) from error
 
 

@@ -44,7 +44,7 @@ Labels = Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE"
 All = Annotated[bool, typer.Option("--all", help="Also those that have been gone for more than a day.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
 Cursor = Annotated[int | None, typer.Option("--cursor", min=1, help="From where a page ended.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids only, and no progress.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the run's id only, and no progress.")]
 Key = Annotated[
     str | None,
     typer.Option(

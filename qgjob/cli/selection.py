@@ -119,12 +119,12 @@ def inside(path: str) -> str:
 
 def parse_target(text: str) -> tuple[Target, Selector]:
     """`emulator`, `device:ios`, `browserstack:platform=android,region=eu`."""
-    name, _, refinement = text.partition(":")
+    name, colon, refinement = text.partition(":")
     known: dict[str, Target] = {target: target for target in TARGETS}
     if name not in known:
         raise Usage(f"unknown target {name!r}", hint=f"one of {', '.join(TARGETS)}, optionally with :key=value,…")
     selector: Selector = {}
-    for part in refinement.split(",") if refinement else []:
+    for part in refinement.split(",") if colon else []:
         key, equals, value = part.partition("=")
         if part in {"android", "ios"}:
             key, value = "platform", part

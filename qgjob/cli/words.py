@@ -80,5 +80,9 @@ def since(text: str) -> str:
     try:
         given = datetime.fromisoformat(text)
     except ValueError:
-        given = datetime.now(UTC) - timedelta(seconds=seconds(text, option="--since"))
+        try:
+            given = datetime.now(UTC) - timedelta(seconds=seconds(text, option="--since"))
+        except Usage:
+            hint = "for example 90s, 15m or 7d; 2026-11-22 or 2026-11-22T14:30Z"
+            raise Usage(f"--since: neither so long ago nor a time: {text!r}", hint=hint) from None
     return given.astimezone(UTC).isoformat().replace("+00:00", "Z")

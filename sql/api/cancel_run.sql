@@ -9,6 +9,7 @@ declare
   v_jobs bigint[];
   v_shared bigint[];
   v_run qgjob.run;
+  v_done qgjob.cancellation;
 begin
   perform qgjob.require_run(p_run_id, p_org_id);
   -- Whoever joins one of these jobs must wait for its row, and is seen below.
@@ -20,7 +21,7 @@ begin
       and (select run.finished_at from qgjob.run where run.run_id = other.run_id) is null);
 
   update qgjob.run set cancelled_at = coalesce(cancelled_at, v_now) where run_id = p_run_id and finished_at is null;
-  return next qgjob.cancel_jobs(array(select id from unnest(v_jobs) as id where id <> all (v_shared)));
+  v_done := qgjob.cancel_jobs(array(select id from unnest(v_jobs) as id where id <> all (v_shared)));
 
   -- Not what the same call, made twice, has abandoned while this one waited.
   with abandoned as (
@@ -37,4 +38,6 @@ begin
     perform qgjob.emit('run.finished', jsonb_build_object('org_id', v_run.org_id, 'run_id', p_run_id));
   end if;
   perform qgjob.announce(v_shared);
+  v_done.abandoned := cardinality(v_shared);
+  return next v_done;
 end $$;

@@ -7,7 +7,7 @@ create or replace function qgjob.list_failures(
   job_id bigint, test_path text, target text, selector jsonb, app_version_id text, verdict text, failure_kind text,
   message text, attempts smallint, device text, title text, line integer, video_url text, video_offset_s double precision,
   log_tail text
-) language plpgsql stable set enable_hashjoin = off set enable_mergejoin = off as $$
+) language plpgsql stable set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
   c_verdicts constant text[] := array['failed', 'infrastructure', 'cancelled', 'flaky'];
@@ -20,7 +20,10 @@ begin
     failed.video_url, failed.video_offset_s, failed.log_tail
   from (
     select job.job_id, job.group_id, job.test_path, job.failure_kind, job.message, job.attempts, verdict
-    from qgjob.run_job join qgjob.job using (job_id)
+    from qgjob.run_job
+    cross join lateral (  -- offset 0: by its id, or plans of small tables compare each with each
+      select * from qgjob.job where job.job_id = run_job.job_id offset 0
+    ) as job
     cross join lateral (
       select case when run_job.abandoned or job.status = 'cancelled' then 'cancelled'
         when job.failure_kind = 'infrastructure' then 'infrastructure'

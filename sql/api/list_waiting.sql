@@ -13,7 +13,7 @@ begin
   return query
   with mine as materialized (  -- by the run's jobs, not by the pending ones of everybody
     select job.*
-    from qgjob.run_job join qgjob.job using (job_id)
+    from qgjob.run_job, lateral (select * from qgjob.job where job.job_id = run_job.job_id offset 0) as job
     where run_job.run_id = p_run_id and not run_job.abandoned and job.status in ('pending', 'queued')
   ), first as materialized (
     select distinct on (status, group_id) job_id, group_id, test_path, status,

@@ -4,7 +4,7 @@ drop function if exists qgjob.retry_run(bigint, text, text, text);
 create or replace function qgjob.retry_run(
   p_run_id bigint, p_only text default 'failed', p_idempotency_key text default null, p_org_id text default null,
   p_client_timeout_s integer default null
-) returns qgjob.submitted language plpgsql volatile as $$
+) returns qgjob.submitted language plpgsql volatile set enable_seqscan = off as $$
 declare
   v_run qgjob.run := qgjob.require_run(p_run_id, p_org_id);
   v_jobs bigint[];
@@ -15,7 +15,8 @@ begin
       message = 'Retry only the failed jobs (failed) or all of them (all).';
   end if;
   v_jobs := array(
-    select job_id from qgjob.run_job join qgjob.job using (job_id)
+    select job.job_id
+    from qgjob.run_job, lateral (select job_id, status from qgjob.job where job.job_id = run_job.job_id offset 0) as job
     where run_job.run_id = p_run_id and (p_only = 'all' or run_job.abandoned or job.status in ('failed', 'cancelled'))
     order by job_id);
   if cardinality(v_jobs) = 0 then

@@ -42,5 +42,5 @@ begin
       perform qgjob.lower_head(v_group);
     end if;
   end loop;
-  return (cardinality(v_ended), cardinality(v_stopping))::qgjob.cancellation;
+  return (cardinality(v_ended), cardinality(v_stopping), 0)::qgjob.cancellation;
 end $$;

@@ -21,7 +21,10 @@ begin
       bool_or(used.lane_id = lane.lane_id and not is_own) as served
     from used
     join qgjob.org using (org_id)
-    join qgjob.lane on lane.org_id = used.org_id and lane.target = used.target and used.labels @> lane.selector
+    cross join lateral (  -- offset 0: or plans of small tables begin with the lanes of everybody
+      select lane_id from qgjob.lane
+      where lane.org_id = used.org_id and lane.target = used.target and used.labels @> lane.selector offset 0
+    ) as lane
     group by lane.lane_id
   ), charged as (
     update qgjob.batch set charged_s = case when is_own then 0 else device_s end

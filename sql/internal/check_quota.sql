@@ -11,10 +11,10 @@ begin
     return;
   end if;
   select count(*) into v_new from unnest(p_wanted) as wanted
-  where not wanted.dedupe or not exists (
-    select from qgjob.job
+  where not wanted.dedupe or (  -- not `not exists`, for which everybody's jobs might be read at once
+    select job_id from qgjob.job
     where job.group_id = wanted.group_id and job.test_path = wanted.test_path
-      and job.dedupe and job.finished_at is null and job.cancel_requested_at is null);
+      and job.dedupe and job.finished_at is null and job.cancel_requested_at is null) is null;
   v_pending := qgjob.pending_jobs(p_org_id, p_most + 1);
   if v_new > 0 and v_pending + v_new > p_most then
     perform qgjob.refuse_over_quota(p_org_id, p_most, v_pending, v_new);

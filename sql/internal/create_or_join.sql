@@ -1,8 +1,10 @@
 -- Create these jobs. One that is already waited for (same group, same test_path, neither finished nor being cancelled) is
--- joined instead: p_joined[n] instead of p_instead[n].
+-- joined instead: p_joined[n] instead of p_instead[n]. It keeps the highest priority, the most retries and the longest
+-- timeout that anybody has asked for, also when they cancel.
 --
--- Order of locks: jobs that are joined by id, then keys of new ones by (group, test_path). Where somebody else has created
--- or ended one in between, all of these locks are given up, to take them in that order again.
+-- Order of locks: keys of new jobs by (group, test_path), then jobs that are joined, so that whoever waits for a key keeps
+-- nobody from ending a job. For jobs this waits for nobody: where somebody works on one it gives up all of its locks and
+-- begins again in the other order, jobs by id before keys, in which it waits for its turn and cannot come too late again.
 create or replace function qgjob.create_or_join(
   p_wanted qgjob.wanted_job[], out p_created bigint[], out p_joined bigint[], out p_instead bigint[]
 ) language plpgsql volatile as $$
@@ -13,36 +15,37 @@ declare
     select group_id from qgjob.job_group
     where group_id = any (array(select distinct group_id from unnest(p_wanted)))
       and (head_priority is not null or devices > 0));
-  v_priorities smallint[];
+  v_jobs_first boolean := false;
+  v_more qgjob.wanted_job[];
+  v_growing bigint[];
+  v_locked bigint[];
   v_broken text;
 begin
   loop
     begin
       select coalesce(array_agg(waiting.job_id order by waiting.job_id), '{}'),
         coalesce(array_agg(wanted.job_id order by waiting.job_id), '{}'),
-        array_agg(case when waiting.priority < wanted.priority then wanted.priority end order by waiting.job_id)
-      into p_joined, p_instead, v_priorities
+        coalesce(array_agg(wanted order by waiting.job_id) filter (where waiting.grows), '{}'),
+        coalesce(array_agg(waiting.job_id order by waiting.job_id) filter (where waiting.grows), '{}')
+      into p_joined, p_instead, v_more, v_growing
       from unnest(p_wanted) as wanted, lateral (
-        select job_id, priority from qgjob.job
+        select job_id, priority < wanted.priority or retries < wanted.retries or timeout_s < wanted.timeout_s as grows
+        from qgjob.job
         where group_id = wanted.group_id and test_path = wanted.test_path
           and dedupe and finished_at is null and cancel_requested_at is null
         offset 0  -- or a plan of small tables compares each with every job there is
       ) as waiting
       where wanted.dedupe and wanted.group_id = any (v_groups);
-      if p_joined <> '{}' then
-        if p_joined <> array(
+
+      if v_jobs_first then
+        v_locked := array(
           select job_id from qgjob.job
           where job_id = any (p_joined) and finished_at is null and cancel_requested_at is null
-          order by job_id for no key update
-        ) then
-          raise sqlstate 'QJ000';
-        end if;
-        for v_priority in 1..3 loop
-          update qgjob.job set priority = v_priority, version = version + 1
-          where job_id = any (array(
-              select job_id from unnest(p_joined, v_priorities) as joined (job_id, priority) where priority = v_priority))
-            and priority < v_priority;
-        end loop;
+          order by job_id for no key update);
+        select coalesce(array_agg(job_id order by job_id), '{}'), coalesce(array_agg(instead_of order by job_id), '{}')
+        into p_joined, p_instead
+        from unnest(p_joined, p_instead) as joined (job_id, instead_of)
+        where (job_id in (select unnest(v_locked))) is true;  -- `is true`: or PostgreSQL compares each with each
       end if;
 
       with created as (
@@ -57,10 +60,24 @@ begin
         returning job_id
       )
       select coalesce(array_agg(job_id), '{}') into p_created from created;
+
+      if not v_jobs_first and p_joined <> array(
+        select job_id from qgjob.job
+        where job_id = any (p_joined) and finished_at is null and cancel_requested_at is null
+        order by job_id for no key update skip locked
+      ) then
+        raise sqlstate 'QJ000';
+      end if;
+      for v_n in 1..cardinality(v_more) loop  -- one by one: a plan of small tables joins each with each
+        update qgjob.job set priority = greatest(priority, v_more[v_n].priority),
+          retries = greatest(retries, v_more[v_n].retries), timeout_s = greatest(timeout_s, v_more[v_n].timeout_s),
+          version = version + 1
+        where job_id = v_growing[v_n] and finished_at is null and cancel_requested_at is null;
+      end loop;
       return;
     exception
       when sqlstate 'QJ000' then
-        null;
+        v_jobs_first := true;
       when unique_violation then
         get stacked diagnostics v_broken = constraint_name;
         if v_broken <> 'job_is_waited_for_once' then

@@ -33,21 +33,25 @@ begin
   where device_id in (select device_id from qgjob.batch where batch_id = any (v_batches))
     and (p_reason in ('unprepared', 'refused', 'expired', 'replaced') or qgjob.is_wiped(target)) and installed_build is not null;
 
+  v_jobs := array(select job_id from qgjob.job where batch_id = any (v_batches) order by job_id for no key update);
   if p_reason = 'unprepared' then
     perform qgjob.strike_device(device_id, p_message) from qgjob.batch where batch_id = any (v_batches);
   elsif p_reason = 'refused' then
-    -- What another device is just claiming will be refused there.
-    update qgjob.job set status = 'queued', batch_id = rest.batch_id
-    from (
-      select job.job_id, batch.batch_id from qgjob.batch join qgjob.job using (group_id)
-      where batch.batch_id = any (v_batches) and job.status = 'pending' and not exists (
-        select from qgjob.attempt where attempt.job_id = job.job_id and attempt.batch_id = batch.batch_id)
-      order by job.job_id for no key update of job skip locked
-    ) as rest
-    where job.job_id = rest.job_id;
+    -- After those of the batch and waiting for nobody, for their ids are in no order. What another device is just claiming
+    -- will be refused there.
+    with refused as (
+      update qgjob.job set status = 'queued', batch_id = rest.batch_id
+      from (
+        select job.job_id, batch.batch_id from qgjob.batch join qgjob.job using (group_id)
+        where batch.batch_id = any (v_batches) and job.status = 'pending' and not exists (
+          select from qgjob.attempt where attempt.job_id = job.job_id and attempt.batch_id = batch.batch_id)
+        for no key update of job skip locked
+      ) as rest
+      where job.job_id = rest.job_id
+      returning job.job_id
+    )
+    select v_jobs || coalesce(array_agg(job_id), '{}') into v_jobs from refused;
   end if;
-
-  v_jobs := array(select job_id from qgjob.job where batch_id = any (v_batches) order by job_id for no key update);
 
   with lost as (
     update qgjob.job set attempts = attempts + 1,

@@ -46,7 +46,8 @@ begin
     and (v_fit.keepers > 0 or v_group.devices = 0 or qgjob.is_worth_joining(v_group))
   then
     predicted_device := v_fit.name;
-    predicted_start_s := v_fit.start_s + work_ahead_s / greatest(1, v_fit.keepers);
+    predicted_start_s := v_fit.start_s + work_ahead_s
+      / greatest(1, case when qgjob.is_wiped(v_group.target) then v_fit.devices else v_fit.keepers end);
   end if;
   select device.name, quarantine_reason as why into v_away
   from qgjob.device
@@ -88,9 +89,10 @@ begin
         else format(' The nearest that there is has %s.', labels) end
       from qgjob.nearest_labels(v_group.target, v_group.selector, v_job.org_id) as labels where labels is not null))
     when not qgjob.has_room(v_job.org_id) then 'Its organisation already has all the devices that it may have.'
-    when devices_on_group > 0 then format('%s on its group; %s before it%s.',
+    when devices_on_group > 0 then format('%s on its group; %s%s.',
       case devices_on_group when 1 then '1 device is' else devices_on_group || ' devices are' end,
-      case jobs_ahead when 1 then '1 job comes' else jobs_ahead || ' jobs come' end,
+      case jobs_ahead when 0 then 'it is the next there' when 1 then '1 job comes before it'
+        else jobs_ahead || ' jobs come before it' end,
       case when groups_ahead > 0 then format(', and %s before its group', v_groups) end)
     when groups_ahead > 0 and v_fit.busy then format(
       'Every device that fits is busy, and %s before its group.', v_groups)

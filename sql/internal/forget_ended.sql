@@ -19,10 +19,11 @@ begin
     ) as old
     where before < c_most);
   v_jobs := array(
-    select job.job_id from qgjob.run_job as mine join qgjob.job using (job_id)
-    where run_id = any (v_runs) and not exists (
-      select from qgjob.run_job as other where other.job_id = mine.job_id and other.run_id <> all (v_runs))
-    order by job.job_id for update of job);  -- whoever retries them locks them in this order, too
+    select job_id
+    from (select job_id, count(*) as runs from qgjob.run_job where run_id = any (v_runs) group by job_id) as mine
+    where runs = (select count(*) from qgjob.run_job as every where every.job_id = mine.job_id));
+  v_jobs := array(  -- whoever retries them locks them in this order, too
+    select job_id from qgjob.job where job_id = any (v_jobs) order by job_id for update);
   delete from qgjob.attempt where job_id = any (v_jobs);
   delete from qgjob.job where job_id = any (v_jobs);
   delete from qgjob.run_job where run_id = any (v_runs);

@@ -21,7 +21,9 @@ begin
       qgjob.submission_hash(p_idempotency_key, p_app_version_id, p_what, '{}', p_labels), null)::qgjob.run_request],
     array(
       select (test_path, target, selector, reset, priority, retries, timeout_s, dedupe)::qgjob.job_request
-      from qgjob.job join qgjob.job_group using (group_id) where job_id = any (p_job_ids)
+      from qgjob.job, lateral (
+        select target, selector, reset from qgjob.job_group where job_group.group_id = job.group_id offset 0) as wanted
+      where job_id = any (p_job_ids)
       order by job_id),
     false);
 

@@ -21,7 +21,9 @@ create or replace view reporting.runs with (security_invoker = true) as
       (count(*) filter (where job.status = 'cancelled' or run_job.abandoned))::integer as cancelled,
       (count(*) filter (where job.failure_kind = 'infrastructure' and not run_job.abandoned))::integer as infrastructure,
       (count(*) filter (where job.flaky and not run_job.abandoned))::integer as flaky
-    from qgjob.run_job join qgjob.job using (job_id)
+    from qgjob.run_job, lateral (  -- offset 0: by its id, or plans of small tables compare each with each
+      select status, version, failure_kind, flaky from qgjob.job where job.job_id = run_job.job_id offset 0
+    ) as job
     where run_job.run_id = run.run_id
   ) as jobs on true
   join lateral (
@@ -32,7 +34,9 @@ create or replace view reporting.runs with (security_invoker = true) as
         extract(epoch from batch.installed_at - batch.claimed_at), timing.mean_s)), 0)::double precision as saved_s
     from (
       select attempt.batch_id, count(*) as attempts
-      from qgjob.run_job join qgjob.attempt using (job_id)
+      from qgjob.run_job, lateral (
+        select batch_id from qgjob.attempt where attempt.job_id = run_job.job_id offset 0
+      ) as attempt
       where run_job.run_id = run.run_id
       group by attempt.batch_id
     ) as served
@@ -64,7 +68,7 @@ comment on column reporting.runs.installs is 'Installations that were made for b
 comment on column reporting.runs.install_s is 'Seconds that these took.';
 comment on column reporting.runs.saved_s is
   'Seconds that one installation for each attempt would have cost more: each as long as that of its batch, or as '
-  'one usually takes where the batch found its build on the device.';
+  'one usually takes where the batch found its build on the device. Runs that share jobs each tell of all of them.';
 comment on column reporting.runs.labels is 'What its submitter said of it, such as branch or repo.';
 comment on column reporting.runs.created_at is 'When it was submitted.';
 comment on column reporting.runs.finished_at is 'When its last job ended; null until then.';
