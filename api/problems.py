@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 import psycopg
@@ -136,7 +137,29 @@ def from_validation(request: AnyRequest, error: ValidationException) -> Response
         title = message
     else:
         title = f"{field}: {message}" if field else message
-    return answer(Problem(type="urn:qgjob:request_is_well_formed", status=422, title=title, field=field))
+    allowed = choices(request, field) if message.startswith("Invalid enum value") else []
+    hint = f"One of {', '.join(allowed)}." if allowed else None
+    return answer(Problem(type="urn:qgjob:request_is_well_formed", status=422, title=title, hint=hint, field=field))
+
+
+def choices(request: AnyRequest, field: str) -> list[str]:
+    """What the document of the API allows for this query parameter, where that is a list of words."""
+    item: Any = (request.app.openapi_schema.paths or {}).get(request.scope["path_template"])
+    operation = getattr(item, str(request.method).lower(), None)
+    for parameter in operation.parameters or [] if operation else []:
+        if parameter.name == field:
+            return list(words_of(parameter.schema.to_schema()))
+    return []
+
+
+def words_of(schema: Any) -> Iterator[str]:
+    """Every `enum` in a JSON schema."""
+    if isinstance(schema, dict):
+        yield from (word for word in schema.get("enum", []) if isinstance(word, str))
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from words_of(part)
 
 
 def from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:

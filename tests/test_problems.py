@@ -45,6 +45,16 @@ def test_one_refusal_from_sql_to_the_shell(engine: Engine, services: Services) -
     assert "There is no job 7." in shell.stderr
 
 
+def test_a_word_that_a_parameter_does_not_know_is_told_those_it_does(services: Services) -> None:
+    url = services.api()
+    for query, hint in {
+        "/jobs?status=done": "One of pending, queued, running, completed, failed, cancelled.",
+        "/jobs?target=phone": "One of emulator, device, browserstack.",
+    }.items():
+        problem = send(url + query, method="GET")
+        assert (problem["status"], problem["hint"]) == (422, hint)
+
+
 def test_bad_requests_are_problems_and_store_nothing(engine: Engine, services: Services) -> None:
     url = services.api()
     good = {"org_id": "acme", "app_version_id": "v1", "test_path": "a.js"}

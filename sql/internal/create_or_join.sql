@@ -83,7 +83,7 @@ begin
         if v_broken <> 'job_is_waited_for_once' then
           raise;
         elsif current_setting('transaction_isolation') not like 'read %' then
-          raise exception using errcode = 'serialization_failure',
+          raise sqlstate '40001' using
             message = 'Could not serialize access: somebody else has just submitted one of these jobs.';
         end if;
         v_groups := array(select distinct group_id from unnest(p_wanted));
