@@ -137,7 +137,7 @@ def from_validation(request: AnyRequest, error: ValidationException) -> Response
         title = message
     else:
         title = f"{field}: {message}" if field else message
-    allowed = choices(request, field) if message.startswith("Invalid enum value") else []
+    allowed = choices(request, str(field)) if message.startswith("Invalid enum value") else []
     hint = f"One of {', '.join(allowed)}." if allowed else None
     return answer(Problem(type="urn:qgjob:request_is_well_formed", status=422, title=title, hint=hint, field=field))
 
@@ -145,20 +145,18 @@ def from_validation(request: AnyRequest, error: ValidationException) -> Response
 def choices(request: AnyRequest, field: str) -> list[str]:
     """What the document of the API allows for this query parameter, where that is a list of words."""
     item: Any = (request.app.openapi_schema.paths or {}).get(request.scope["path_template"])
-    operation = getattr(item, str(request.method).lower(), None)
-    for parameter in operation.parameters or [] if operation else []:
-        if parameter.name == field:
-            return list(words_of(parameter.schema.to_schema()))
-    return []
+    operation: Any = getattr(item, str(request.method).lower(), None)
+    parameters: list[Any] = (operation and operation.parameters) or []
+    return [word for one in parameters if one.name == field for word in words_of(one.schema.to_schema())]
 
 
 def words_of(schema: Any) -> Iterator[str]:
-    """Every `enum` in a JSON schema."""
+    """Every word in an `enum` of a JSON schema."""
     if isinstance(schema, dict):
-        yield from (word for word in schema.get("enum", []) if isinstance(word, str))
-        schema = list(schema.values())
-    if isinstance(schema, list):
-        for part in schema:
+        for key, part in cast("dict[str, Any]", schema).items():
+            yield from (word for word in part if isinstance(word, str)) if key == "enum" else words_of(part)
+    elif isinstance(schema, list):
+        for part in cast("list[object]", schema):
             yield from words_of(part)
 
 
