@@ -59,6 +59,20 @@ def test_a_run_is_listed_and_reported_while_it_goes_on_and_after_it(
     assert [failure["test_path"] for failure in shown["data"]["failures"]] == ["b.js"]
 
 
+
+def test_a_cancelled_run_says_what_goes_on_for_others(engine: Engine, services: Services) -> None:
+    services.api()
+    engine.submit("a.js", "b.js", "c.js")
+    engine.submit("a.js", "b.js")
+    engine.submit("b.js", "d.js")
+    cancelled = services.qgjob("cancel", "--run-id=2")
+    assert cancelled.stdout == "Cancelled 0 jobs · 2 jobs left to other runs that wait for them\n"
+    shown = services.qgjob("status", "--run-id=2").stdout
+    assert "2 jobs left to other runs: qgjob list --run-id=2\n" in shown
+    cancelled = services.qgjob("cancel", "--run-id=3")
+    assert cancelled.stdout == "Cancelled 1 job · 1 job left to other runs that wait for them\n"
+    assert "nothing to cancel" in services.qgjob("cancel", "--run-id=3").stdout.lower()
+
 def test_junit_tells_what_the_report_tells(engine: Engine, services: Services) -> None:
     services.api()
     run = engine.submit("cancelled.js", "fails.js", {"test_path": "flaky.js", "retries": 1}, "passes.js", "shared.js",

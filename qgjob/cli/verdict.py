@@ -88,7 +88,10 @@ def summary(outcome: Outcome) -> str:
             for word, job in named
         ]
         lines += ["", output.table("RESULT TEST TARGET JOB WHY", rows), ""]
-    if len(outcome.not_passed) < run.failed + run.cancelled:
+    unnamed = run.failed + run.cancelled - len(outcome.not_passed)
+    if unnamed and len(outcome.not_passed) < NAMED_AT_MOST:  # they are not cancelled: other runs wait for them
+        lines.append(f"{words.count(unnamed, 'job')} left to other runs: {words.command('list', f'--run-id={run.run_id}')}")
+    elif unnamed:
         flags = (f"--org-id={run.org_id}", f"--run-id={run.run_id}", "--status=failed", "--status=cancelled")
         lines.append(f"the rest: {words.command('list', *flags, '--limit=100')}")
     if run.attempts:
