@@ -90,7 +90,8 @@ def summary(outcome: Outcome) -> str:
         lines += ["", output.table("RESULT TEST TARGET JOB WHY", rows), ""]
     unnamed = run.failed + run.cancelled - len(outcome.not_passed)
     if unnamed and len(outcome.not_passed) < NAMED_AT_MOST:  # they are not cancelled: other runs wait for them
-        lines.append(f"{words.count(unnamed, 'job')} left to other runs: {words.command('list', f'--run-id={run.run_id}')}")
+        where = words.command("list", f"--run-id={run.run_id}")
+        lines.append(f"{words.count(unnamed, 'job')} left to other runs: {where}")
     elif unnamed:
         flags = (f"--org-id={run.org_id}", f"--run-id={run.run_id}", "--status=failed", "--status=cancelled")
         lines.append(f"the rest: {words.command('list', *flags, '--limit=100')}")
