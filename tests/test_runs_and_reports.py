@@ -59,7 +59,6 @@ def test_a_run_is_listed_and_reported_while_it_goes_on_and_after_it(
     assert [failure["test_path"] for failure in shown["data"]["failures"]] == ["b.js"]
 
 
-
 def test_a_cancelled_run_says_what_goes_on_for_others(engine: Engine, services: Services) -> None:
     services.api()
     engine.submit("a.js", "b.js", "c.js")
@@ -72,6 +71,7 @@ def test_a_cancelled_run_says_what_goes_on_for_others(engine: Engine, services: 
     cancelled = services.qgjob("cancel", "--run-id=3")
     assert cancelled.stdout == "Cancelled 1 job · 1 job left to other runs that wait for them\n"
     assert "nothing to cancel" in services.qgjob("cancel", "--run-id=3").stdout.lower()
+
 
 def test_junit_tells_what_the_report_tells(engine: Engine, services: Services) -> None:
     services.api()
