@@ -4,7 +4,7 @@
 --
 -- Order of locks: keys of new jobs by (group, test_path), then jobs that are joined, so that whoever waits for a key keeps
 -- nobody from ending a job. For jobs this waits for nobody: where somebody works on one it gives up all of its locks and
--- begins again in the other order, jobs by id before keys, in which it waits for its turn and cannot come too late again.
+-- begins again with these jobs, by id, for which it waits before it looks, so that it cannot come too late for them again.
 create or replace function qgjob.create_or_join(
   p_wanted qgjob.wanted_job[], out p_created bigint[], out p_joined bigint[], out p_instead bigint[]
 ) language plpgsql volatile as $$
@@ -15,14 +15,16 @@ declare
     select group_id from qgjob.job_group
     where group_id = any (array(select distinct group_id from unnest(p_wanted)))
       and (head_priority is not null or devices > 0));
-  v_jobs_first boolean := false;
+  v_busy bigint[];  -- what was to be joined when somebody worked on some of it
   v_more qgjob.wanted_job[];
   v_growing bigint[];
-  v_locked bigint[];
   v_broken text;
 begin
   loop
     begin
+      if v_busy is not null then
+        perform from qgjob.job where job_id = any (v_busy) order by job_id for no key update;
+      end if;
       select coalesce(array_agg(waiting.job_id order by waiting.job_id), '{}'),
         coalesce(array_agg(wanted.job_id order by waiting.job_id), '{}'),
         coalesce(array_agg(wanted order by waiting.job_id) filter (where waiting.grows), '{}'),
@@ -37,17 +39,6 @@ begin
       ) as waiting
       where wanted.dedupe and wanted.group_id = any (v_groups);
 
-      if v_jobs_first then
-        v_locked := array(
-          select job_id from qgjob.job
-          where job_id = any (p_joined) and finished_at is null and cancel_requested_at is null
-          order by job_id for no key update);
-        select coalesce(array_agg(job_id order by job_id), '{}'), coalesce(array_agg(instead_of order by job_id), '{}')
-        into p_joined, p_instead
-        from unnest(p_joined, p_instead) as joined (job_id, instead_of)
-        where (job_id in (select unnest(v_locked))) is true;  -- `is true`: or PostgreSQL compares each with each
-      end if;
-
       with created as (
         insert into qgjob.job (job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
           failed_before, created_at)
@@ -61,7 +52,7 @@ begin
       )
       select coalesce(array_agg(job_id), '{}') into p_created from created;
 
-      if not v_jobs_first and p_joined <> array(
+      if p_joined <> array(
         select job_id from qgjob.job
         where job_id = any (p_joined) and finished_at is null and cancel_requested_at is null
         order by job_id for no key update skip locked
@@ -72,12 +63,12 @@ begin
         update qgjob.job set priority = greatest(priority, v_more[v_n].priority),
           retries = greatest(retries, v_more[v_n].retries), timeout_s = greatest(timeout_s, v_more[v_n].timeout_s),
           version = version + 1
-        where job_id = v_growing[v_n] and finished_at is null and cancel_requested_at is null;
+        where job_id = v_growing[v_n];
       end loop;
       return;
     exception
       when sqlstate 'QJ000' then
-        v_jobs_first := true;
+        v_busy := p_joined;
       when unique_violation then
         get stacked diagnostics v_broken = constraint_name;
         if v_broken <> 'job_is_waited_for_once' then

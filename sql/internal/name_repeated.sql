@@ -7,7 +7,7 @@ declare
   v_created bigint[] := array(select job_id from qgjob.run_job where run_id = p_run_id and not deduplicated);
 begin
   with known as materialized (
-    select job_id, (job_id in (select unnest(v_created))) is true as is_new, array[test_path, dedupe::text, (
+    select job_id, job_id in (select unnest(v_created)) as is_new, array[test_path, dedupe::text, (
       select (target, selector, reset)::text from qgjob.job_group where job_group.group_id = job.group_id)] as what
     from qgjob.job where job_id = any (p_job_ids || v_created)
   ), counted as materialized (
