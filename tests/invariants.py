@@ -12,8 +12,9 @@ RULES: dict[str, LiteralString] = {
         select job_id from qgjob.run_job where not exists (select from qgjob.job where job.job_id = run_job.job_id)
           or not exists (select from qgjob.run where run.run_id = run_job.run_id)
         union all
-        select job_id from qgjob.job where not exists (
-          select from qgjob.job_group where job_group.group_id = job.group_id)
+        select job_id from qgjob.job where run_id is not null and not exists (
+            select from qgjob.run where run.run_id = job.run_id)
+          or not exists (select from qgjob.job_group where job_group.group_id = job.group_id)
           or retry_of is not null and not exists (
             select from qgjob.job as earlier where earlier.job_id = job.retry_of)""",
     "a queued or running job is in a live batch": """
@@ -29,15 +30,21 @@ RULES: dict[str, LiteralString] = {
         select lane_id from qgjob.lane where not active and exists (
           select from qgjob.job_group join qgjob.job using (group_id)
           where job_group.lane_id = lane.lane_id and job.status = 'pending')""",
+    "the jobs of all runs are the runs of all jobs, each once": """
+        select run_id, job_id from (
+          select run_id, job_id, abandoned from qgjob.job_of_run
+          union all
+          select run_id, job_id, abandoned from qgjob.run_of_job) as told
+        group by run_id, job_id, abandoned having count(*) <> 2""",
     "a run waits for its unfinished jobs that it has not abandoned": """
         select run_id from qgjob.run where remaining <> (
-          select count(*) from qgjob.run_job join qgjob.job using (job_id)
-          where run_job.run_id = run.run_id and not abandoned and job.finished_at is null)""",
+          select count(*) from qgjob.job_of_run join qgjob.job using (job_id)
+          where job_of_run.run_id = run.run_id and not abandoned and job.finished_at is null)""",
     "a run is finished when it waits for nothing": """
         select run_id from qgjob.run where (remaining = 0) <> (finished_at is not null)""",
     "the total of a run is its jobs": """
         select run_id from qgjob.run where total <> (
-          select count(*) from qgjob.run_job where run_job.run_id = run.run_id)""",
+          select count(*) from qgjob.job_of_run where job_of_run.run_id = run.run_id)""",
     "attempts are numbered without gaps, and counted by their kind": """
         select job_id from qgjob.job left join lateral (
           select count(*) as attempts, coalesce(max(number), 0) as last, count(distinct batch_id) as batches,

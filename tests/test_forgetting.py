@@ -3,6 +3,7 @@
 import httpx
 import pytest
 from engine import Driver, Engine, refused
+from invariants import assert_all
 from processes import Services
 from psycopg.types.json import Jsonb
 from test_plans import rows_read
@@ -11,7 +12,7 @@ from test_races import Session, after, held, second  # noqa: F401 - a fixture
 from qgjob.children import wait_until
 
 DAY_S = 86_400
-KEPT = ("run", "run_job", "job", "attempt", "batch")
+KEPT = ("run", "job_of_run", "job", "attempt", "batch")
 
 
 def keep(engine: Engine, days: int | None, org: str = "acme") -> None:
@@ -29,7 +30,7 @@ def forget_all(engine: Engine) -> None:
 
 def counts(engine: Engine, org: str = "acme") -> dict[str, int]:
     """Rows of each kind that the organisation has."""
-    own = {"run_job": "run_job join qgjob.run using (run_id)"}
+    own = {"job_of_run": "job_of_run join qgjob.run using (run_id)"}
     return {
         table: engine.value(f"select count(*) from qgjob.{own.get(table, table)} where org_id = %s", org)
         for table in KEPT
@@ -68,7 +69,7 @@ def test_what_ended_too_long_ago_goes_with_all_it_left(engine: Engine) -> None:
     assert [run_id for (run_id,) in engine.rows("select run_id from qgjob.list_runs('acme')")] == [waiting, young]
     with refused("run_exists"):
         engine.run(old)
-    assert counts(engine) == {"run": 2, "run_job": 2, "job": 2, "attempt": 1, "batch": 1}
+    assert counts(engine) == {"run": 2, "job_of_run": 2, "job": 2, "attempt": 1, "batch": 1}
     assert min(counts(engine, "globex").values()) == 1
     assert engine.run(young).completed == 1
     # What is learned, and what groups and builds are called, serves the runs to come.
@@ -76,7 +77,7 @@ def test_what_ended_too_long_ago_goes_with_all_it_left(engine: Engine) -> None:
     assert engine.value("select count(*) from qgjob.build where org_id = 'acme'") == 2
     engine.move_clock(20 * DAY_S)
     forget_all(engine)
-    assert counts(engine) == {"run": 1, "run_job": 1, "job": 1, "attempt": 0, "batch": 0}
+    assert counts(engine) == {"run": 1, "job_of_run": 1, "job": 1, "attempt": 0, "batch": 0}
     engine.run_all(driver)
     assert engine.counts(waiting) == (0, True)
 
@@ -102,6 +103,32 @@ def test_a_job_that_several_runs_waited_for_goes_with_the_last_of_them(engine: E
     assert set(counts(engine).values()) == {0}
 
 
+def test_a_job_outlives_the_run_that_created_it(engine: Engine) -> None:
+    driver = engine.drive()
+    first = engine.submit("shared.js")
+    later = engine.submit("shared.js", "slow.js")
+    (shared,) = first.job_ids
+    batch = engine.claim(driver, max_jobs=1)
+    engine.run_job(batch.lease, shared)
+    engine.release(batch.lease)
+    engine.move_clock(10 * DAY_S)
+    engine.run_all(driver)
+    keep(engine, 30)
+    assert engine.job(shared).run_id == first.run_id
+    engine.move_clock(21 * DAY_S)
+    forget_all(engine)
+    with refused("run_exists"):
+        engine.run(first.run_id)
+    assert engine.run(later.run_id).completed == 2
+    assert engine.job(shared).run_id == later.run_id
+    listed = engine.rows("select job_id from qgjob.list_jobs(p_run_id => %s)", later.run_id)
+    assert [job_id for (job_id,) in listed] == sorted(later.job_ids, reverse=True)
+    assert_all(engine)
+    engine.move_clock(30 * DAY_S)
+    forget_all(engine)
+    assert set(counts(engine).values()) == {0}
+
+
 def test_a_batch_that_ran_nothing_is_forgotten_too(engine: Engine) -> None:
     driver = engine.drive()
     run = engine.submit("a.js")
@@ -109,7 +136,7 @@ def test_a_batch_that_ran_nothing_is_forgotten_too(engine: Engine) -> None:
     keep(engine, 1)
     engine.move_clock(2 * DAY_S)
     forget_all(engine)
-    assert counts(engine) == {"run": 1, "run_job": 1, "job": 1, "attempt": 0, "batch": 0}
+    assert counts(engine) == {"run": 1, "job_of_run": 1, "job": 1, "attempt": 0, "batch": 0}
     engine.run_all(driver)
     assert engine.counts(run.run_id) == (0, True)
 

@@ -9,8 +9,27 @@ from typing import Any
 import psycopg
 import pytest
 from conftest import CHECKOUT, url_of
+from engine import Engine
+from invariants import assert_all
 
 from qgjob.children import wait_until
+
+# Run 1 has created a.js and b.js; run 2 has joined b.js and created c.js.
+RUNS_OF_0019 = """
+  insert into qgjob.org (org_id, created_at) values ('acme', now());
+  insert into qgjob.build (org_id, app_version_id, created_at) values ('acme', 'v1', now());
+  insert into qgjob.lane (org_id, target, selector, active) values ('acme', 'emulator', '{}', true);
+  insert into qgjob.job_group
+    (org_id, app_version_id, lane_id, target, selector, reset, build, head_priority, head_at, rank_at, created_at)
+  values ('acme', 'v1', 1, 'emulator', '{}', 'clear', 'acme/v1', 1, now(), now(), now());
+  insert into qgjob.run (org_id, app_version_id, labels, total, remaining, created_at)
+  select 'acme', 'v1', '{}', 2, 2, now() from generate_series(1, 2);
+  insert into qgjob.job
+    (org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s, failed_before, created_at)
+  select 'acme', 1, path, 1, 0, 900, true, 30, false, now() from unnest(array['a.js', 'b.js', 'c.js']) as path;
+  insert into qgjob.run_job (run_id, job_id, deduplicated)
+  values (1, 1, false), (1, 2, false), (2, 2, true), (2, 3, false);
+"""
 
 
 @pytest.fixture
@@ -72,6 +91,31 @@ def test_who_is_in_the_way_of_a_migration_goes_on_and_it_begins_again(empty_url:
         assert looks.execute("select version_num from qgjob.alembic_version").fetchone() == (head(),)
         deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
         assert looks.execute(deadlocks).fetchone() == (0,)
+
+
+def test_runs_of_an_older_revision_go_on(empty_url: str) -> None:
+    before = python("alembic", "upgrade", "0019", url=empty_url)
+    output, _ = before.communicate(timeout=60)
+    assert before.returncode == 0, output
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute(RUNS_OF_0019)
+    migrator = python("alembic", "upgrade", "head", url=empty_url)
+    output, _ = migrator.communicate(timeout=60)
+    assert migrator.returncode == 0, output
+    with Engine(empty_url) as engine:
+        assert_all(engine)
+        assert [engine.job(job_id).run_id for job_id in (1, 2, 3)] == [1, 1, 2]
+        assert (engine.run(1).pending, engine.run(2).pending) == (2, 2)
+        again = engine.submit("b.js", "d.js")
+        assert (again.total, again.deduplicated, again.job_ids[0]) == (2, 1, 2)
+        assert engine.call("cancel_run", run_id=1) == (1, 0, 1)
+        assert_all(engine)
+        engine.run_all(engine.drive())
+        assert [(run.status, run.completed) for run in (engine.run(2), engine.run(again.run_id))] == [
+            ("completed", 2)
+        ] * 2
+        assert engine.run(1).cancelled == 2
+        assert_all(engine)
 
 
 @pytest.mark.parametrize("service", ["api", "worker", "alembic"])

@@ -2,6 +2,7 @@
 
 import pytest
 from engine import Engine, refused
+from invariants import assert_all
 from psycopg.types.json import Jsonb
 
 
@@ -80,6 +81,18 @@ def test_runs_are_listed_newest_first_of_one_organisation(engine: Engine) -> Non
     assert ids(engine.rows("select run_id from qgjob.list_runs('acme', p_limit => 2)")) == runs[:0:-1]
     assert ids(engine.rows("select run_id from qgjob.list_runs('acme', p_cursor => %s)", runs[1])) == runs[:1]
     assert ids(engine.rows("select run_id from qgjob.list_runs('acme', p_app_version_id => 'v1')")) == [runs[1]]
+
+
+def test_a_run_has_its_own_jobs_only_where_others_took_numbers_between_them(engine: Engine) -> None:
+    """Two submissions at the same moment take theirs in turns."""
+    runs = [engine.submit(f"{n}.js", f"{n + 1}.js", org=org) for n in range(3) for org in ("acme", "globex")]
+    engine.connection.execute("update qgjob.run set first_job_id = 1, last_job_id = 100")
+    for run in runs:
+        assert list_jobs(engine, "p_run_id => %s", run.run_id) == sorted(run.job_ids, reverse=True)
+        assert engine.run(run.run_id).pending == 2
+    engine.run_all(engine.drive())
+    assert {engine.run(run.run_id).completed for run in runs} == {2}
+    assert_all(engine)
 
 
 def test_nothing_of_another_organisation_is_shown(engine: Engine) -> None:

@@ -125,7 +125,7 @@ def test_the_role_of_the_api_sees_the_organisation_it_names_and_changes_no_table
 
 def test_functions_that_write_look_at_the_organisation_too(tenants: Engine) -> None:
     """They are the owner's, for whom there are no policies: each of them asks by itself."""
-    job, run = tenants.row("select max(job_id) as job, max(run_id) as run from qgjob.run_job")
+    job, run = tenants.row("select max(job_id) as job, max(run_id) as run from qgjob.job")
     assert tenants.job(job).org_id == "rival"
     with login(tenants, "qgjob_api", "api") as url, Engine(url) as api:
         api.rows("select set_config('qgjob.org_id', 'acme', false)")

@@ -89,8 +89,8 @@ def test_junit_tells_what_the_report_tells(engine: Engine, services: Services) -
             how = {"message": "Expected: 1\nReceived: 2", "tests": Jsonb(tests)} if failed else {}
             engine.finish(batch.lease, job_id, *(("failed", "test") if failed else ("completed",)), **how)
         engine.release(batch.lease)
-    engine.connection.execute("update qgjob.run_job set abandoned = true where (run_id, job_id) = (%s, %s)",
-                              (run.run_id, shared))  # fmt: skip
+    engine.connection.execute("update qgjob.job set run_id = null where job_id = %s", (shared,))
+    engine.connection.execute("insert into qgjob.run_job values (%s, %s, false, true)", (run.run_id, shared))
     engine.connection.execute("update qgjob.batch set video_url = 'https://cloud.example/v', prepared_at = claimed_at")
 
     suite = ET.fromstring(ask(f"{services.url}/runs/{run.run_id}/junit.xml").body)[0]

@@ -27,6 +27,11 @@ FUNCTIONS = """
   select format('%s(%s) -> %s', proname, pg_get_function_arguments(oid), pg_get_function_result(oid)) as line
   from pg_proc where pronamespace = 'qgjob'::regnamespace order by proname
 """
+OBJECTS = """
+  select proname as name from pg_proc where pronamespace = 'qgjob'::regnamespace
+  union all
+  select relname from pg_class where relnamespace = 'qgjob'::regnamespace and relkind = 'v'
+"""
 
 
 def page(engine: Engine) -> str:
@@ -49,12 +54,11 @@ def test_the_page_shows_the_database(engine: Engine) -> None:
     assert page(engine) == PAGE.read_text(), "run UPDATE_SCHEMA=1 pytest tests/test_schema.py and review the difference"
 
 
-def test_every_function_is_in_the_file_of_its_name(engine: Engine) -> None:
+def test_every_function_and_view_is_in_the_file_of_its_name(engine: Engine) -> None:
     in_tables = {"is_name", "keep_history"}  # constraints and triggers need them
-    functions = {row.proname for row in engine.rows(
-        "select proname from pg_proc where pronamespace = 'qgjob'::regnamespace")} - in_tables  # fmt: skip
+    objects = {row.name for row in engine.rows(OBJECTS)} - in_tables
     files = {path.stem for path in (CHECKOUT / "sql").glob("*/*.sql") if path.parent.name != "reporting"}
-    assert functions == files
+    assert objects == files
 
 
 def test_every_file_begins_by_saying_what_its_object_is_for() -> None:

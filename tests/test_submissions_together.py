@@ -48,7 +48,7 @@ def told(engine: Engine, answers: list[Any]) -> Any:
                             "from qgjob.job order by job_id"),
         "runs": engine.rows("select org_id, app_version_id, labels, total, remaining, idempotency_key, request_hash, "
                             "created_at from qgjob.run order by run_id"),
-        "waiting": engine.rows("select deduplicated, abandoned from qgjob.run_job order by run_id, job_id"),
+        "waiting": engine.rows("select deduplicated, abandoned from qgjob.job_of_run order by run_id, job_id"),
         "groups": engine.rows(
             "select org_id, app_version_id, target, grouped_by, head_priority, head_at, (select count(*) from "
             "qgjob.job where job.group_id = job_group.group_id) as jobs from qgjob.job_group order by 1, 2, 3, 4"),

@@ -15,7 +15,7 @@ begin
   -- Whoever joins one of these jobs must wait for its row, and is seen below.
   v_jobs := qgjob.lock_unfinished(p_run_id);
   v_shared := array(
-    select distinct other.job_id from qgjob.run_job as other
+    select distinct other.job_id from qgjob.run_of_job as other
     where other.job_id = any (v_jobs) and other.run_id <> p_run_id and not other.abandoned
       -- No join, which might begin with all runs.
       and (select run.finished_at from qgjob.run where run.run_id = other.run_id) is null);
@@ -24,6 +24,10 @@ begin
   v_done := qgjob.cancel_jobs(array(select id from unnest(v_jobs) as id where id <> all (v_shared)));
 
   -- Not what the same call, made twice, has abandoned while this one waited.
+  with own as (
+    update qgjob.job set run_id = null where job_id = any (v_shared) and run_id = p_run_id returning job_id
+  )
+  insert into qgjob.run_job (run_id, job_id, deduplicated) select p_run_id, job_id, false from own;
   with abandoned as (
     update qgjob.run_job set abandoned = true
     where run_id = p_run_id and job_id = any (v_shared) and not run_job.abandoned

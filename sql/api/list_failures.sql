@@ -20,16 +20,13 @@ begin
     failed.video_url, failed.video_offset_s, failed.log_tail
   from (
     select job.job_id, job.group_id, job.test_path, job.failure_kind, job.message, job.attempts, verdict
-    from qgjob.run_job
-    cross join lateral (  -- offset 0: by its id, or plans of small tables compare each with each
-      select * from qgjob.job where job.job_id = run_job.job_id offset 0
-    ) as job
+    from qgjob.job_of_run as job
     cross join lateral (
-      select case when run_job.abandoned or job.status = 'cancelled' then 'cancelled'
+      select case when job.abandoned or job.status = 'cancelled' then 'cancelled'
         when job.failure_kind = 'infrastructure' then 'infrastructure'
         when job.status = 'failed' then 'failed' else 'flaky' end as verdict
     ) as told
-    where run_job.run_id = p_run_id and (run_job.abandoned or job.flaky or job.status in ('failed', 'cancelled'))
+    where job.run_id = p_run_id and (job.abandoned or job.flaky or job.status in ('failed', 'cancelled'))
     order by array_position(c_verdicts, verdict), job.test_path, job.job_id
     limit qgjob.page_limit(p_limit)
   ) as found

@@ -20,9 +20,9 @@ begin
     and (p_app_version_id is null or app_version_id = p_app_version_id)
     -- An array, or it would ask of everybody's jobs whether they are of the run; a page of it where nothing else is asked.
     and (p_run_id is null or job_id = any (array(
-      select run_job.job_id from qgjob.run_job
-      where run_job.run_id = p_run_id and (p_cursor is null or run_job.job_id < p_cursor)
-      order by run_job.job_id desc
+      select job_of_run.job_id from qgjob.job_of_run
+      where job_of_run.run_id = p_run_id and (p_cursor is null or job_of_run.job_id < p_cursor)
+      order by job_of_run.job_id desc
       limit case when num_nonnulls(p_status, p_target, p_app_version_id, p_since, p_test) = 0
         then qgjob.page_limit(p_limit) end)))
     and (p_since is null or created_at >= p_since)

@@ -9,13 +9,8 @@ declare
   v_run qgjob.run := qgjob.require_run(p_run_id, p_org_id);
 begin
   return query
-  -- By the run's jobs, not by the pending ones of everybody; offset 0: each by its id.
-  with mine as materialized (
-    select job.group_id, job.status
-    from qgjob.run_job, lateral (
-      select group_id, status from qgjob.job where job.job_id = run_job.job_id offset 0
-    ) as job
-    where run_job.run_id = p_run_id and not run_job.abandoned
+  with mine as materialized (  -- by the run's jobs, not by the pending ones of everybody
+    select group_id, status from qgjob.job_of_run where run_id = p_run_id and not abandoned
   )
   select waiting.target, waiting.selector, waiting.jobs,
     qgjob.nearest_labels(waiting.target, waiting.selector, v_run.org_id)

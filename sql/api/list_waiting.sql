@@ -12,9 +12,7 @@ begin
   perform qgjob.require_run(p_run_id, p_org_id);
   return query
   with mine as materialized (  -- by the run's jobs, not by the pending ones of everybody
-    select job.*
-    from qgjob.run_job, lateral (select * from qgjob.job where job.job_id = run_job.job_id offset 0) as job
-    where run_job.run_id = p_run_id and not run_job.abandoned and job.status in ('pending', 'queued')
+    select * from qgjob.job_of_run where run_id = p_run_id and not abandoned and job_of_run.status in ('pending', 'queued')
   ), first as materialized (
     select distinct on (status, group_id) job_id, group_id, test_path, status,
       (count(*) over (partition by status, group_id))::integer as jobs

@@ -15,9 +15,8 @@ begin
       message = 'Retry only the failed jobs (failed) or all of them (all).';
   end if;
   v_jobs := array(
-    select job.job_id
-    from qgjob.run_job, lateral (select job_id, status from qgjob.job where job.job_id = run_job.job_id offset 0) as job
-    where run_job.run_id = p_run_id and (p_only = 'all' or run_job.abandoned or job.status in ('failed', 'cancelled'))
+    select job_id from qgjob.job_of_run
+    where run_id = p_run_id and (p_only = 'all' or abandoned or status in ('failed', 'cancelled'))
     order by job_id);
   if cardinality(v_jobs) = 0 then
     raise exception using errcode = 'QJ409', constraint = 'something_failed',

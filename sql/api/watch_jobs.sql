@@ -4,10 +4,10 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off as $$
 declare
   v_watched bigint[] := array(select watched.id from qgjob.watch_runs(array(
-    select distinct run_id from qgjob.run_job where job_id = any (p_job_ids))) as watched);
+    select distinct run_id from qgjob.run_of_job where job_id = any (p_job_ids))) as watched);
 begin
   return query
   select wanted.job_id from unnest(p_job_ids) as wanted (job_id)
   where not exists (
-    select from qgjob.run_job where run_job.job_id = wanted.job_id and run_job.run_id <> all (v_watched));
+    select from qgjob.run_of_job where run_of_job.job_id = wanted.job_id and run_of_job.run_id <> all (v_watched));
 end $$;

@@ -15,6 +15,7 @@ declare
   v_now timestamptz := qgjob.now();
   v_all qgjob.run_request[];
   v_runs qgjob.run_request[];
+  v_job_ids bigint[];
   v_new bigint[];
   v_limited record;
   v_wanted qgjob.wanted_job[];
@@ -44,15 +45,20 @@ begin
     from (
       select run.*, org.group_by from unnest(p_runs) as run left join qgjob.org using (org_id) order by number
     ) as run);
+  -- In the order of submission, which is also the order of age.
+  v_job_ids := array(select nextval('qgjob.job_job_id_seq') from generate_series(1, cardinality(p_requests)));
 
   perform qgjob.make_missing_groups(v_all, p_requests, p_each);
 
   with created as (
     insert into qgjob.run (run_id, org_id, app_version_id, idempotency_key, request_hash, labels, total, remaining,
-      created_at, traceparent)
+      created_at, traceparent, first_job_id, last_job_id)
     overriding system value
-    select run_id, org_id, app_version_id, idempotency_key, request_hash, labels, jobs, jobs, v_now, traceparent
-    from unnest(v_all), (select case when p_each then 1 else cardinality(p_requests) end) as counted (jobs)
+    select run_id, org_id, app_version_id, idempotency_key, request_hash, labels, last - first + 1, last - first + 1,
+      v_now, traceparent, v_job_ids[first], v_job_ids[last]
+    from unnest(v_all), lateral (
+      select case when p_each then number else 1 end, case when p_each then number else cardinality(p_requests) end
+    ) as of_run (first, last)
     order by org_id, idempotency_key, run_id
     on conflict on constraint idempotency_key_is_used_once do nothing
     returning run_id
@@ -60,7 +66,7 @@ begin
   select coalesce(array_agg(run_id), '{}') into v_new from created;
   v_runs := array(select run from unnest(v_all) as run where run_id = any (v_new));
 
-  v_wanted := qgjob.wanted_jobs(v_runs, p_requests, p_each);
+  v_wanted := qgjob.wanted_jobs(v_runs, p_requests, v_job_ids, p_each);
   for v_limited in
     select org_id, max_pending_jobs as most from qgjob.org
     where max_pending_jobs is not null and org_id = any (array(select run.org_id from unnest(v_runs) as run))
@@ -76,16 +82,16 @@ begin
     select coalesce(joined.job_id, wanted.job_id) as job_id, joined.job_id is not null as joined, run_ids
     from unnest(v_wanted) as wanted
     left join unnest(v_joined, v_instead) as joined (job_id, instead_of) on joined.instead_of = wanted.job_id
-  ), kept as (
-    insert into qgjob.run_job (run_id, job_id, deduplicated)
-    select run_ids[1], job_id, joined from waited_for
+  ), every as materialized (
+    select run_ids[1] as run_id, job_id, joined as deduplicated from waited_for
     union all
     select run_id, job_id, true from waited_for, unnest(run_ids[2:]) as run_id where cardinality(run_ids) > 1
-    returning run_id, job_id, deduplicated
+  ), further as (
+    insert into qgjob.run_job (run_id, job_id, deduplicated) select run_id, job_id, true from every where deduplicated
   ), answer as (
     select run_id, count(*)::integer as total, count(*) filter (where deduplicated)::integer as deduplicated,
       array_agg(job_id order by job_id) as job_ids
-    from kept group by run_id
+    from every group by run_id
   )
   select array_agg((run_id, total, deduplicated, false, job_ids)::qgjob.submitted) into v_answers from answer;
   if not p_each and cardinality(v_wanted) <> cardinality(p_requests) then

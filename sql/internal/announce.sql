@@ -6,6 +6,7 @@ declare
   v_now timestamptz := qgjob.now();
 begin
   perform pg_notify('qgjob_run', run_id::text) from qgjob.run
-  where run_id = any (array(select run_job.run_id from qgjob.run_job where run_job.job_id = any (p_job_ids)))
+  where run_id = any (array(
+      select distinct run_of_job.run_id from qgjob.run_of_job where run_of_job.job_id = any (p_job_ids)))
     and watched_until > v_now;
 end $$;

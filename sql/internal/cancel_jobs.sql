@@ -27,7 +27,7 @@ begin
   select coalesce(array_agg(job_id), '{}') into v_stopping from stopping;
 
   perform qgjob.settle_runs(v_ended);
-  perform qgjob.announce(v_ended || v_stopping);
+  perform qgjob.announce(v_stopping);
   perform qgjob.call_workers(v_workers);
   perform qgjob.emit('job.cancelled', jsonb_build_object('org_id', org_id, 'job_id', job_id))
   from qgjob.job where job_id = any (v_ended);

@@ -40,11 +40,11 @@ begin
       where wanted.dedupe and wanted.group_id = any (v_groups);
 
       with created as (
-        insert into qgjob.job (job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
-          failed_before, created_at)
+        insert into qgjob.job (job_id, run_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe,
+          predicted_s, failed_before, created_at)
         overriding system value
-        select job_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s, failed_before,
-          v_now
+        select job_id, run_ids[1], org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
+          failed_before, v_now
         from unnest(p_wanted)
         where job_id not in (select unnest(p_instead))
         order by group_id, test_path

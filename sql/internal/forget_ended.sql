@@ -5,6 +5,7 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_has
 declare
   c_most constant integer := 2000;
   v_runs bigint[];
+  v_mine bigint[];
   v_jobs bigint[];
   v_batches integer;
 begin
@@ -18,14 +19,17 @@ begin
       ) as old
     ) as old
     where before < c_most);
+  v_mine := array(  -- whoever retries them locks them in this order, too
+    select job_id from qgjob.job
+    where job_id = any (array(select job_of_run.job_id from qgjob.job_of_run where job_of_run.run_id = any (v_runs)))
+    order by job_id for update);
   v_jobs := array(
     select job_id
-    from (select job_id, count(*) as runs from qgjob.run_job where run_id = any (v_runs) group by job_id) as mine
-    where runs = (select count(*) from qgjob.run_job as every where every.job_id = mine.job_id));
-  v_jobs := array(  -- whoever retries them locks them in this order, too
-    select job_id from qgjob.job where job_id = any (v_jobs) order by job_id for update);
+    from (select job_id, count(*) as runs from qgjob.job_of_run where run_id = any (v_runs) group by job_id) as mine
+    where runs = (select count(*) from qgjob.run_of_job where run_of_job.job_id = mine.job_id));
   delete from qgjob.attempt where job_id = any (v_jobs);
   delete from qgjob.job where job_id = any (v_jobs);
+  update qgjob.job set run_id = null where job_id = any (v_mine) and run_id = any (v_runs);  -- which other runs show
   delete from qgjob.run_job where run_id = any (v_runs);
   update qgjob.schedule set last_run_id = null where org_id = p_org_id and last_run_id = any (v_runs);
   delete from qgjob.run where run_id = any (v_runs);

@@ -3,5 +3,7 @@
 create or replace function qgjob.is_test_path(p_path text) returns boolean language sql immutable parallel safe as $$
   select length(p_path) <= 512
     and p_path ~ '^[^/\\\x01-\x1f\x7f-][^\\\x01-\x1f\x7f]*$'
-    and p_path !~ '(^|/)\.{0,2}(/|$)'
+    -- No part is empty, . or ..
+    and position('//' in p_path || '/') = 0 and position('/./' in '/' || p_path || '/') = 0
+    and position('/../' in '/' || p_path || '/') = 0
 $$;

@@ -4,6 +4,6 @@ begin
   return array(
     select job_id from qgjob.job
     where finished_at is null and job_id = any (array(
-      select run_job.job_id from qgjob.run_job where run_job.run_id = p_run_id and not run_job.abandoned))
+      select job_of_run.job_id from qgjob.job_of_run where job_of_run.run_id = p_run_id and not job_of_run.abandoned))
     order by job_id for no key update);
 end $$;

@@ -18,9 +18,12 @@ begin
       array_agg((null, target, selector, reset, null, null, null, null)::qgjob.job_request) as requests
     from (
       select distinct run.org_id, run.app_version_id, run.grouped_by, target, selector, reset
-      from unnest(p_requests) with ordinality as request (
-        test_path, target, selector, reset, priority, retries, timeout_s, dedupe, ordinal)
-      join unnest(p_runs) as run on run.number = case when p_each then request.ordinal else 1 end
+      from (  -- thousands that agree in this, before their run is looked at
+        select distinct target, selector, reset, case when p_each then ordinal else 1 end as number
+        from unnest(p_requests) with ordinality as request (
+          test_path, target, selector, reset, priority, retries, timeout_s, dedupe, ordinal)
+      ) as kind
+      join unnest(p_runs) as run using (number)
     ) as wanted
     where (
       select group_id from qgjob.job_group

@@ -4,7 +4,7 @@ create or replace function qgjob.name_repeated(p_run_id bigint, p_job_ids bigint
 language plpgsql volatile
 set enable_nestloop = off as $$  -- or a plan of small tables compares each with each
 declare
-  v_created bigint[] := array(select job_id from qgjob.run_job where run_id = p_run_id and not deduplicated);
+  v_created bigint[] := array(select job_id from qgjob.job_of_run where run_id = p_run_id and not deduplicated);
 begin
   with known as materialized (
     select job_id, job_id in (select unnest(v_created)) as is_new, array[test_path, dedupe::text, (

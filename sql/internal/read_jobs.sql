@@ -5,7 +5,6 @@ create or replace function qgjob.read_jobs(p_jobs jsonb, p_defaults jsonb, out p
 language plpgsql stable as $$
 declare
   c_most constant integer := 10000;
-  v_jobs jsonb := jsonb_strip_nulls(p_jobs);
   v_base jsonb := '{"target": "emulator", "selector": {}, "reset": "clear", "priority": "normal", "retries": 0,
     "timeout_s": 900, "dedupe": true}';
   v_wrong integer;
@@ -23,29 +22,31 @@ begin
   end if;
   v_base := v_base || jsonb_strip_nulls(p_defaults) - 'test_path';
 
-  -- Thousands of jobs differ in their paths and agree in the rest, which is therefore read once per variant.
+  -- Thousands of jobs differ in their paths and agree in the rest, which is therefore read once per variant. What is null
+  -- was not said.
   with item as materialized (
     select ordinality as place, value ->> 'test_path' as test_path,
       coalesce(jsonb_typeof(value -> 'test_path') = 'string' and qgjob.is_test_path(value ->> 'test_path'), false)
         as is_path,
       case when jsonb_typeof(value) = 'object' then value - 'test_path' end as rest
-    from jsonb_array_elements(v_jobs) with ordinality
+    from jsonb_array_elements(p_jobs) with ordinality
   ), variant as materialized (
-    select rest, job.*
-    from (select distinct rest from item where rest is not null) as rests, jsonb_to_record(
-      case when qgjob.wrong_field(v_base || rest) is null then v_base || rest else '{}' end
-    ) as job (
+    select rest, target, selector, reset,
+      (array_position(array['low', 'normal', 'high', 'urgent'], priority) - 1)::smallint as priority,
+      retries, timeout_s, dedupe
+    from (select rest, v_base || jsonb_strip_nulls(rest) as whole from (
+      select distinct rest from item where rest is not null) as said
+    ) as said, jsonb_to_record(case when qgjob.wrong_field(whole) is null then whole else '{}' end) as job (
       target text, selector jsonb, reset text, priority text, retries smallint, timeout_s integer, dedupe boolean)
   )
-  select array_agg((item.test_path, target, selector, reset,
-      (array_position(array['low', 'normal', 'high', 'urgent'], priority) - 1)::smallint,
-      retries, timeout_s, dedupe)::qgjob.job_request order by place),
+  select array_agg((item.test_path, target, selector, reset, priority, retries, timeout_s, dedupe)::qgjob.job_request
+      order by place),
     min(place) filter (where target is null or not is_path)
   into p_requests, v_wrong
   from item left join variant on variant.rest = item.rest;
 
   if v_wrong is not null then
-    v_job := v_jobs -> v_wrong - 1;
+    v_job := jsonb_strip_nulls(p_jobs -> v_wrong - 1);
     v_field := case when jsonb_typeof(v_job) <> 'object' then ''
       when jsonb_typeof(v_job -> 'test_path') = 'string' and qgjob.is_test_path(v_job ->> 'test_path')
       then qgjob.wrong_field(v_base || (v_job - 'test_path')) else 'test_path' end;

@@ -13,6 +13,6 @@ begin
   return (
     select (v_run.run_id, count(*), count(*) filter (where deduplicated), true,
       array_agg(job_id order by job_id))::qgjob.submitted
-    from qgjob.run_job where run_id = v_run.run_id
+    from qgjob.job_of_run where run_id = v_run.run_id
   );
 end $$;

@@ -12,10 +12,10 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
       select coalesce(jsonb_agg(jsonb_build_object('job_id', job_id, 'test_path', test_path, 'target', target,
         'failure_kind', failure_kind, 'message', left(message, 300))), '[]')
       from (
-        select job.job_id, test_path, target, failure_kind, message
-        from qgjob.run_job join qgjob.job using (job_id) join qgjob.job_group using (group_id)
-        where run_job.run_id = substring(p_event ->> 'run_id' from '^[0-9]{1,18}$')::bigint
-          and job.org_id = p_event ->> 'org_id' and job.status = 'failed' and not run_job.abandoned
+        select job_id, test_path, target, failure_kind, message
+        from qgjob.job_of_run join qgjob.job_group using (group_id)
+        where run_id = substring(p_event ->> 'run_id' from '^[0-9]{1,18}$')::bigint
+          and org_id = p_event ->> 'org_id' and status = 'failed' and not abandoned
         order by job_id limit 10
       ) as failed)) else '{}' end
     || coalesce((

@@ -12,19 +12,17 @@ create or replace view reporting.runs with (security_invoker = true) as
     coalesce(run.client_until < run.cancelled_at, false) as lost_client
   from qgjob.run
   join lateral (
-    select sum(job.version) + count(*) filter (where run_job.abandoned) as seq,
-      (count(*) filter (where job.status = 'pending' and not run_job.abandoned))::integer as pending,
-      (count(*) filter (where job.status = 'queued' and not run_job.abandoned))::integer as queued,
-      (count(*) filter (where job.status = 'running' and not run_job.abandoned))::integer as running,
-      (count(*) filter (where job.status = 'completed' and not run_job.abandoned))::integer as completed,
-      (count(*) filter (where job.status = 'failed' and not run_job.abandoned))::integer as failed,
-      (count(*) filter (where job.status = 'cancelled' or run_job.abandoned))::integer as cancelled,
-      (count(*) filter (where job.failure_kind = 'infrastructure' and not run_job.abandoned))::integer as infrastructure,
-      (count(*) filter (where job.flaky and not run_job.abandoned))::integer as flaky
-    from qgjob.run_job, lateral (  -- offset 0: by its id, or plans of small tables compare each with each
-      select status, version, failure_kind, flaky from qgjob.job where job.job_id = run_job.job_id offset 0
-    ) as job
-    where run_job.run_id = run.run_id
+    select sum(job.version) + count(*) filter (where job.abandoned) as seq,
+      (count(*) filter (where job.status = 'pending' and not job.abandoned))::integer as pending,
+      (count(*) filter (where job.status = 'queued' and not job.abandoned))::integer as queued,
+      (count(*) filter (where job.status = 'running' and not job.abandoned))::integer as running,
+      (count(*) filter (where job.status = 'completed' and not job.abandoned))::integer as completed,
+      (count(*) filter (where job.status = 'failed' and not job.abandoned))::integer as failed,
+      (count(*) filter (where job.status = 'cancelled' or job.abandoned))::integer as cancelled,
+      (count(*) filter (where job.failure_kind = 'infrastructure' and not job.abandoned))::integer as infrastructure,
+      (count(*) filter (where job.flaky and not job.abandoned))::integer as flaky
+    from qgjob.job_of_run as job
+    where job.run_id = run.run_id
   ) as jobs on true
   join lateral (
     select coalesce(sum(served.attempts), 0)::integer as attempts,
@@ -34,10 +32,10 @@ create or replace view reporting.runs with (security_invoker = true) as
         extract(epoch from batch.installed_at - batch.claimed_at), timing.mean_s)), 0)::double precision as saved_s
     from (
       select attempt.batch_id, count(*) as attempts
-      from qgjob.run_job, lateral (
-        select batch_id from qgjob.attempt where attempt.job_id = run_job.job_id offset 0
+      from qgjob.job_of_run, lateral (
+        select batch_id from qgjob.attempt where attempt.job_id = job_of_run.job_id offset 0
       ) as attempt
-      where run_job.run_id = run.run_id
+      where job_of_run.run_id = run.run_id
       group by attempt.batch_id
     ) as served
     join qgjob.batch using (batch_id)

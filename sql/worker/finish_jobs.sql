@@ -153,8 +153,8 @@ begin
     perform qgjob.raise_heads(v_again);
     perform qgjob.wake_devices(array(
       select target from qgjob.batch join qgjob.job_group using (group_id) where batch_id = p_lease));
+    perform qgjob.announce(v_again);
   end if;
-  perform qgjob.announce(v_final || v_again);
   perform qgjob.emit('job.' || case when ended.status = 'pending' then 'retried' else ended.status end,
       jsonb_build_object('org_id', v_jobs[1].org_id, 'job_id', ended.job_id, 'failure_kind', (ended.result).failure_kind))
   from unnest(v_ended) as ended

@@ -2,10 +2,9 @@
 create or replace function qgjob.list_traces(p_lease bigint)
 returns table (job_id bigint, run_id bigint, traceparent text) language sql stable security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
-  select job.job_id, first.run_id, run.traceparent
+  select job.job_id, run.run_id, run.traceparent
   from qgjob.job
-  -- + 0 as in reporting.jobs
-  join lateral (select min(run_id + 0) as run_id from qgjob.run_job where run_job.job_id = job.job_id) as first on true
-  join qgjob.run on run.run_id = first.run_id
+  join qgjob.run on run.run_id = coalesce(job.run_id, (  -- + 0 as in reporting.jobs
+    select min(run_job.run_id + 0) from qgjob.run_job where run_job.job_id = job.job_id))
   where job.batch_id = p_lease and qgjob.may_see(job.org_id) and run.traceparent is not null
 $$;
