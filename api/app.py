@@ -12,7 +12,6 @@ from litestar import Litestar, Request
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.types import ASGIApp
 from msgspec import Struct
 from psycopg_pool import PoolTimeout
@@ -30,6 +29,7 @@ from api import (
     notifiers,
     orgs,
     overview,
+    reference,
     runs,
     schedules,
     tokens,
@@ -197,6 +197,7 @@ def create_app(settings: Settings, announcements: Announcements, store: Store, t
             tokens.router,
             overview.router,
             metrics.get_metrics,
+            reference.scripts(),
         ],
         dependencies={
             "db": Provide(access.database, sync_to_thread=False),
@@ -222,7 +223,7 @@ def create_app(settings: Settings, announcements: Announcements, store: Store, t
         lifespan=[lifespan],
         request_max_body_size=limits.SMALL_BODY,
         openapi_config=OpenAPIConfig(
-            title="qgjob", version=__version__, path="/schema", render_plugins=[SwaggerRenderPlugin()]
+            title="qgjob", version=__version__, path=reference.PATH, render_plugins=[reference.page]
         ),
         logging_config=None,
     )

@@ -11,6 +11,7 @@ from litestar.openapi.spec import (
     Operation,
     Reference,
     Schema,
+    SecurityScheme,
 )
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
@@ -31,6 +32,7 @@ PROBLEMS = {
     "503": "Something that is needed cannot be reached; nothing was decided.",
     "504": "The database took too long, and was told to stop.",
 }
+SIGN_IN = "A token of qgjob: qgjob token create, or python -m api token create for the first one."
 TEXT, NUMBER = Schema(type=OpenAPIType.STRING), Schema(type=OpenAPIType.INTEGER)
 PROBLEM = Schema(
     type=OpenAPIType.OBJECT,
@@ -98,6 +100,9 @@ def complete(app: Litestar) -> None:
     document = app.openapi_schema
     schemas = document.components.schemas
     schemas["Problem"] = PROBLEM
+    # Or none: on loopback nobody is asked for one.
+    document.components.security_schemes = {"token": SecurityScheme(type="http", scheme="bearer", description=SIGN_IN)}
+    document.security = [{"token": []}, {}]
     for name, schema in schemas.items():
         complete_schema(name, schema)
     for path in (document.paths or {}).values():

@@ -1,6 +1,7 @@
 """The OpenAPI document keeps its promises: whatever a client makes of it is answered as it says, and never with 5xx."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,10 +50,25 @@ def test_the_document_keeps_its_promises(engine: Engine, services: Services, tmp
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
 
+def test_the_page_needs_nobody_else(services: Services) -> None:
+    """Behind a proxy too, and where nobody may go out."""
+    url = services.api()
+    page = urlopen(f"{url}/schema", timeout=30).read().decode()
+    needed = re.findall(r"<(?:script|link)[^>]+(?:src|href)=[\"']([^\"']+)", page)
+    assert len(needed) == 3
+    for path in needed:
+        with urlopen(url + path, timeout=30) as answer:
+            assert answer.headers["content-type"].startswith(("text/javascript", "text/css"))
+            assert len(answer.read()) > 10_000
+    assert "https://cdn" not in page
+
+
 def test_every_body_has_an_example_and_every_operation_its_problems(services: Services) -> None:
     with urlopen(f"{services.api()}/schema/openapi.json", timeout=30) as answer:
         document = json.load(answer)
     schemas = document["components"]["schemas"]
+    assert document["security"] == [{"token": []}, {}]
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], (method, path)

@@ -113,3 +113,9 @@ def test_each_run_is_an_event(engine: Engine) -> None:
     heard = engine.rows("select (message ->> 'run_id')::bigint as run_id, message ->> 'org_id' as org_id, "
                         "message ->> 'jobs' as jobs from pgmq.read('heard', 30, 10) order by 1")  # fmt: skip
     assert heard == [(runs[0].run_id, "acme", "1"), (runs[1].run_id, "globex", "1")]
+
+
+def test_more_than_a_thousand_at_once_are_refused(engine: Engine) -> None:
+    with refused("submissions_are_a_list"):
+        together(engine, [submission()] * 1001)
+    assert len(together(engine, [submission(f"{n}.js") for n in range(1000)])) == 1000

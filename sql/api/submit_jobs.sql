@@ -5,6 +5,7 @@ create or replace function qgjob.submit_jobs(p_submissions jsonb)
 returns table (job_id bigint, run_id bigint, status text, deduplicated boolean) language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
+  c_most constant integer := 1000;  -- each of their jobs looks for its run among all of them
   v_requests qgjob.run_request[];
   v_runs qgjob.submitted[];
 begin
@@ -12,6 +13,10 @@ begin
       or jsonb_path_exists(p_submissions, 'strict $[*] ? (@.type() != "object")') then
     raise exception using errcode = 'QJ422', constraint = 'submissions_are_a_list', column = 'submissions',
       message = 'Submissions are a list of objects, one for each job.';
+  end if;
+  if jsonb_array_length(p_submissions) > c_most then
+    raise exception using errcode = 'QJ422', constraint = 'submissions_are_a_list', column = 'submissions',
+      message = format('At most %s submissions at once.', c_most), hint = 'Make several calls, or one run of many jobs.';
   end if;
   v_requests := array(
     select (ordinality, null, org_id, app_version_id, coalesce(labels, '{}'), null, idempotency_key,
