@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 import psycopg
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, NotFoundException, ValidationException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
 from msgspec import to_builtins
 from psycopg_pool import PoolTimeout
 
@@ -163,8 +163,15 @@ def words_of(schema: Any) -> Iterator[str]:
 def from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
     if isinstance(error, NotFoundException):
         problem = from_unknown_path(request.url.path)
+    elif isinstance(error, MethodNotAllowedException):
+        problem = Problem(
+            type="urn:qgjob:method_is_allowed",
+            status=405,
+            title=f"There is no {request.method} of {request.url.path}.",
+            hint="The routes are listed at /schema.",
+        )
     else:
-        kind = {400: "request_is_well_formed", 405: "method_is_allowed", 413: "body_is_small_enough"}
+        kind = {400: "request_is_well_formed", 413: "body_is_small_enough"}
         problem = Problem(
             type=f"urn:qgjob:{kind.get(error.status_code, 'request_is_acceptable')}",
             status=error.status_code,

@@ -108,6 +108,15 @@ def test_unknown_things_are_not_found(services: Services, path: str) -> None:
     assert send(services.api() + path, method="GET")["status"] in (404, 422)
 
 
+def test_a_method_that_a_route_does_not_have_is_named(services: Services) -> None:
+    problem = send(services.api() + "/groups", method="DELETE")
+    assert (problem["status"], problem["type"]) == (405, "urn:qgjob:method_is_allowed")
+    assert (problem["title"], problem["hint"]) == (
+        "There is no DELETE of /groups.",
+        "The routes are listed at /schema.",
+    )
+
+
 def test_bad_filters_are_refused_by_name(services: Services) -> None:
     url = services.api()
     for query in ("status=bad", "target=toaster", "limit=0", "limit=1001", "cursor=x", "since=yesterday", "run_id=0"):
