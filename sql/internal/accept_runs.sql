@@ -78,20 +78,23 @@ begin
   select p_created, p_joined, p_instead into v_created, v_joined, v_instead from qgjob.create_or_join(v_wanted);
 
   -- A job that several of these runs wait for was created by the first.
-  with waited_for as materialized (
-    select coalesce(joined.job_id, wanted.job_id) as job_id, joined.job_id is not null as joined, run_ids
+  with further as (
+    insert into qgjob.run_job (run_id, job_id, deduplicated)
+    select run_id, coalesce(joined.job_id, wanted.job_id), true
     from unnest(v_wanted) as wanted
     left join unnest(v_joined, v_instead) as joined (job_id, instead_of) on joined.instead_of = wanted.job_id
-  ), every as materialized (
-    select run_ids[1] as run_id, job_id, joined as deduplicated from waited_for
-    union all
-    select run_id, job_id, true from waited_for, unnest(run_ids[2:]) as run_id where cardinality(run_ids) > 1
-  ), further as (
-    insert into qgjob.run_job (run_id, job_id, deduplicated) select run_id, job_id, true from every where deduplicated
+    cross join unnest(case when joined.job_id is null then run_ids[2:] else run_ids end) as run_id
+    where joined.job_id is not null or cardinality(run_ids) > 1
+    returning run_id, job_id
   ), answer as (
     select run_id, count(*)::integer as total, count(*) filter (where deduplicated)::integer as deduplicated,
       array_agg(job_id order by job_id) as job_ids
-    from every group by run_id
+    from (
+      select run_id, job_id, true as deduplicated from further
+      union all
+      select run_ids[1], job_id, false from unnest(v_wanted) where job_id not in (select unnest(v_instead))
+    ) as every
+    group by run_id
   )
   select array_agg((run_id, total, deduplicated, false, job_ids)::qgjob.submitted) into v_answers from answer;
   if not p_each and cardinality(v_wanted) <> cardinality(p_requests) then

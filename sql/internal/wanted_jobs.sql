@@ -30,7 +30,7 @@ begin
         and known.platform = coalesce(request.selector ->> 'platform', '') and known.test_path = request.test_path
       group by job_group.group_id, request.test_path, request.dedupe,
         case when not request.dedupe then request.job_id end
-      order by job_id
+      order by group_id, test_path  -- as create_or_join takes them
     ) as wanted
   );
 end $$;
