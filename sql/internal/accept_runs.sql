@@ -75,7 +75,7 @@ begin
       select wanted from unnest(v_wanted) as wanted where wanted.org_id = v_limited.org_id));
   end loop;
 
-  select p_created, p_joined, p_instead into v_created, v_joined, v_instead from qgjob.create_or_join(v_wanted);
+  select p_created, p_joined, p_instead into v_created, v_joined, v_instead from qgjob.create_or_join(v_wanted, v_now);
 
   -- A job that several of these runs wait for was created by the first.
   with further as (

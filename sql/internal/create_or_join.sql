@@ -6,10 +6,9 @@
 -- nobody from ending a job. For jobs this waits for nobody: where somebody works on one it gives up all of its locks and
 -- begins again with these jobs, by id, for which it waits before it looks, so that it cannot come too late for them again.
 create or replace function qgjob.create_or_join(
-  p_wanted qgjob.wanted_job[], out p_created bigint[], out p_joined bigint[], out p_instead bigint[]
+  p_wanted qgjob.wanted_job[], p_now timestamptz, out p_created bigint[], out p_joined bigint[], out p_instead bigint[]
 ) language plpgsql volatile as $$
 declare
-  v_now timestamptz := qgjob.now();
   -- In groups where nothing is unfinished nothing is waited for. A build that is new has only such.
   v_groups bigint[] := array(
     select group_id from qgjob.job_group
@@ -44,7 +43,7 @@ begin
           predicted_s, failed_before, created_at)
         overriding system value
         select job_id, run_ids[1], org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
-          failed_before, v_now
+          failed_before, p_now
         from unnest(p_wanted)
         where job_id not in (select unnest(p_instead))
         order by group_id, test_path

@@ -1,6 +1,6 @@
 -- The jobs that these runs wait for, each once, by the first of the ids that were set aside for its requests. p_each as in
 -- accept_runs.
-drop function if exists qgjob.wanted_jobs(qgjob.run_request[], qgjob.job_request[], boolean);
+-- That of revision 0019 stays, with its create_or_join, for submissions that are under way during the migration.
 create or replace function qgjob.wanted_jobs(
   p_runs qgjob.run_request[], p_requests qgjob.job_request[], p_job_ids bigint[], p_each boolean
 ) returns qgjob.wanted_job[] language plpgsql volatile as $$
