@@ -1,7 +1,5 @@
 """kill -9 of a worker in the middle of a batch loses nothing and runs nothing finished again."""
 
-import time
-
 from engine import Engine
 from processes import Services, both_transports
 
@@ -92,13 +90,28 @@ def test_a_draining_worker_finishes_its_test_and_gives_back_the_rest(engine: Eng
     worker = services.worker("leaver", "--setting", "duration_s=1", "--lease", "30")
     run = engine.submit(*(f"tests/{number}.spec.js" for number in range(6)))
     assert wait_until(lambda: engine.run(run.run_id).running == 1, 30)
-    time.sleep(0.3)  # so that the worker, too, knows that it has started
     worker.process.terminate()
     assert worker.process.wait(30) == 0
     seen = engine.run(run.run_id)
     assert (seen.completed, seen.pending) == (1, 5)
     assert engine.value("select count(*) from qgjob.attempt") == 1
     assert engine.value("select status from reporting.workers") == "ended"
+
+
+def test_a_test_that_is_just_starting_is_finished_too(engine: Engine, services: Services) -> None:
+    """Others see it run before its worker hears that it does."""
+    worker = services.worker("leaver", "--setting", "duration_s=0.1", "--backend-setting", "install_s=1")
+    run = engine.submit("tests/a.spec.js", "tests/b.spec.js")
+    assert wait_until(lambda: engine.value("select count(*) from qgjob.batch") == 1, 30)
+    with engine.another() as other, other.connection.transaction():
+        other.rows("select job_id from qgjob.job for no key update")
+        starts = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        assert wait_until(lambda: engine.value(starts) == 1, 30)
+        worker.process.terminate()
+        assert wait_until(lambda: "draining" in worker.last_lines(), 30)
+    assert worker.process.wait(30) == 0
+    seen = engine.run(run.run_id)
+    assert (seen.completed, seen.pending) == (1, 1)
 
 
 def test_a_second_signal_gives_back_the_running_test_too(engine: Engine, services: Services) -> None:

@@ -255,8 +255,8 @@ class BatchRun:
     async def _start(self, job: BatchJob) -> None:
         if self._interruption:
             return
-        if await self._engine.start(self.batch.lease, job.job_id):
-            self._current, self._since = job, asyncio.get_running_loop().time()
+        if await self._may_start(job):
+            self._since = asyncio.get_running_loop().time()
             self._log.begin(job.job_id)
             self._spans.begin(job)
             logs.bind(job_id=job.job_id)
@@ -266,6 +266,18 @@ class BatchRun:
         else:
             del self._left[job.job_id]
             self._interrupt("skip")
+
+    async def _may_start(self, job: BatchJob) -> bool:
+        """It is the current one from here on: others see it run before we hear that it does, and who then drains the
+        worker lets it finish."""
+        self._current = job
+        started = False
+        try:
+            started = await self._engine.start(self.batch.lease, job.job_id)
+        finally:
+            if not started:
+                self._current = None
+        return started
 
     async def _finish(self, result: Finished) -> None:
         """The next job may start as soon as this one's files are kept; storing them can take longer."""
