@@ -16,6 +16,7 @@ from qgjob.problems import status_of
 from qgjob.store import BaseStoreError, first_line
 
 log = logging.getLogger("api")
+ROUTES_ARE_LISTED = "The routes are listed at /schema."
 AnyRequest = Request[Any, Any, Any]
 QUOTA_RETRY_S = "10"  # devices take jobs a batch at a time
 TOO_LATE = {
@@ -168,7 +169,7 @@ def from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
             type="urn:qgjob:method_is_allowed",
             status=405,
             title=f"There is no {request.method} of {request.url.path}.",
-            hint="The routes are listed at /schema.",
+            hint=ROUTES_ARE_LISTED,
         )
     else:
         kind = {400: "request_is_well_formed", 413: "body_is_small_enough"}
@@ -190,7 +191,7 @@ def from_unknown_path(path: str) -> Problem:
         type="urn:qgjob:route_exists",
         status=404,
         title=f"There is nothing at {path}.",
-        hint="The routes are listed at /schema.",
+        hint=ROUTES_ARE_LISTED,
     )
 
 
