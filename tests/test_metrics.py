@@ -100,12 +100,14 @@ def test_prometheus_can_read_what_a_process_says(engine: Engine, services: Servi
 
     def told() -> bool:
         samples = scraped(url)
-        return samples.get(("qgjob_pending_jobs", "device")) == 1 and samples[("qgjob_claims_total",)] > 0
+        # A device is idle when its batch has ended, which is after the last job of it.
+        idle = samples.get(("qgjob_devices", "idle", "emulator"))
+        return samples.get(("qgjob_pending_jobs", "device")) == 1 and idle == 2
 
     assert wait_until(told, 60)
     samples = scraped(url)
+    assert samples[("qgjob_claims_total",)] > 0
     assert samples[("qgjob_pick_up_seconds_bucket", "+Inf")] >= 1
-    assert samples[("qgjob_devices", "idle", "emulator")] == 2
     assert samples[("qgjob_live_workers", "emulator")] == 1
     assert samples[("qgjob_installs_total",)] >= 1
     assert samples[("qgjob_oldest_pending_seconds", "device")] > 0
