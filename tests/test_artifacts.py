@@ -144,10 +144,11 @@ def test_the_next_test_does_not_wait_for_a_slow_store(
         services.qgjob("submit", "--org-id=acme", "--app-version-id=v1", "--test=a.js", "--test=b.js")
         work(services, project, left(written(tmp_path, "a", b"x"), "a.txt"), **store)
 
-        def running() -> int:
-            return int(engine.value("select count(*) from qgjob.job where status = 'running'"))
+        def both_have_run() -> bool:
+            running = engine.value("select count(*) from qgjob.job where status = 'running'")
+            return running == 2 and not (project / "of-2").exists()  # the worker has taken its verdict
 
-        assert wait_until(lambda: running() == 2, 30), "the second was started while the files of the first wait"
+        assert wait_until(both_have_run, 30), "the second was started while the files of the first wait"
         services.stop("worker", 2)
     # A worker that is told to leave at once records what it has, without the files.
     assert engine.value("select count(*) from qgjob.job where status = 'completed'") == 2
