@@ -71,6 +71,38 @@ def test_two_claims_for_one_device_get_one_batch(engine: Engine, second: Session
     assert engine.value("select count(*) from qgjob.batch") == 1
 
 
+def test_two_claims_for_one_device_that_goes_on_get_one_batch(engine: Engine, second: Session) -> None:
+    engine.submit("a.js", "b.js", "c.js")
+    driver = engine.drive()
+    first = engine.claim(driver, max_jobs=1)
+    engine.call("record_install", lease=first.lease)
+    engine.run_job(first.lease, first.jobs[0]["job_id"])
+    with held(engine):
+        batch = engine.claim(driver, max_jobs=1)
+        other = second.blocked(lambda session: session.claim(driver))
+    assert after(other) == batch
+    assert engine.value("select count(*) from qgjob.batch where ended_at is null") == 1
+    assert engine.value("select devices from qgjob.job_group") == 1
+
+
+def test_a_device_goes_on_while_another_of_its_group_is_charged(engine: Engine, second: Session) -> None:
+    """It waits for the lanes when it has its jobs, and then finds what the other was charged."""
+    engine.submit(*(f"{number}.js" for number in range(9)))
+    drivers = [engine.drive("phone-1"), engine.drive("phone-2")]
+    batches = [engine.claim(driver, max_jobs=1) for driver in drivers]
+    for batch in batches:
+        engine.call("record_install", lease=batch.lease)
+        engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+    engine.rows("update qgjob.batch set claimed_at = claimed_at - interval '1 min', charged_s = 0 returning 1")
+    engine.rows("update qgjob.lane set pass = 0 returning 1")
+    with held(engine):
+        engine.release(batches[0].lease)
+        other = second.blocked(lambda session: session.claim(drivers[1], max_jobs=1))
+    assert not after(other).install
+    assert engine.value("select round(pass) from qgjob.lane") == 120
+    assert engine.value("select devices from qgjob.job_group") == 1
+
+
 def test_two_devices_never_both_open_a_group(engine: Engine, second: Session) -> None:
     engine.submit("a.js", "b.js")
     one, two = engine.drive("phone-1"), engine.drive("phone-2")

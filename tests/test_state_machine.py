@@ -102,6 +102,17 @@ class Calls(RuleBasedStateMachine):
         if batch:
             self.leases.append((batch.lease, [job["job_id"] for job in batch.jobs]))
 
+    @called(pick=PICK, most=st.integers(1, 2))
+    def go_on(self, pick: int, most: int) -> None:
+        """The device runs all of its batch, and claims the next without having released it."""
+        self.claim(pick, most)
+        lease, jobs = self.leases[-1]
+        self.attempt("record_install", lease=lease)
+        for job_id in jobs:
+            self.attempt("start_job", lease=lease, job_id=job_id)
+            self.attempt("finish_job", lease=lease, job_id=job_id, status="completed", failure_kind=None)
+        self.claim(pick, most)
+
     @called(pick=PICK)
     def install(self, pick: int) -> None:
         self.attempt("record_install", lease=self.lease(pick)[0])

@@ -64,7 +64,8 @@ def act(url: str, seed: int, until: float) -> tuple[int, list[str]]:
                     if engine.start(lease, job_id) == "run" and dice.random() < 0.9:
                         engine.finish(lease, job_id, *dice.choice([("completed", None)] * 3 + [
                             ("failed", "test"), ("failed", "infrastructure")]))  # fmt: skip
-                engine.release(lease, dice.choice(["done", "done", "drained", "busy", "unprepared", "refused"]))
+                if dice.random() < 0.6:  # else the device's next claim ends it, if all its jobs are done
+                    engine.release(lease, dice.choice(["done", "done", "drained", "busy", "unprepared", "refused"]))
 
         def cancel() -> None:
             last = engine.value("select coalesce(max(run_id), 0) from qgjob.run")

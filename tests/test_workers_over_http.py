@@ -82,21 +82,22 @@ def test_every_answer_may_be_lost_once(
         services, network, "lab", "--executor", "leaving_files", "--backend", "leaving_files", "--project",
         str(project), "--setting", f"files={files}", "--lease", "3", **installed(project),
     )  # fmt: skip
-    run = engine.submit("a.js", "b-fail.js", "c-slow.js")
-    slow = run.job_ids[2]
+    run = engine.submit("a.js", "b-fail.js", "c-slow.js", "d.js")
+    slow, last = run.job_ids[2:]
     assert wait_until(lambda: engine.job(slow).status == "running", 60), worker.last_lines(50)
     # Somebody watches it, which the worker hears with a heartbeat.
     assert wait_until(lambda: "begin c-slow" in services.get(f"/jobs/{slow}/log/live")["log"], 60)
+    worker.process.terminate()  # it finishes what runs, and releases its batch with what does not
     for number in range(3):
         (project / f"go-{number}").touch()
-    seen = ended(engine, run.run_id)
-    worker.process.terminate()
     assert worker.process.wait(60) == 0, worker.last_lines(50)
+    engine.call("cancel_job", job_id=last)
+    seen = ended(engine, run.run_id)
     assert lost == ALL_ROUTES, lost ^ ALL_ROUTES
     assert (seen.completed, seen.failed, seen.attempts) == (2, 1, 3)
     assert {request.token for request in network.seen} == {"Bearer qg_lab"}
     for job_id, names in zip(
-        run.job_ids, (["trace é.zip"], ["trace é.zip", "device.log"], ["trace é.zip"]), strict=True
+        run.job_ids[:3], (["trace é.zip"], ["trace é.zip", "device.log"], ["trace é.zip"]), strict=True
     ):
         assert [file["name"] for file in services.get(f"/jobs/{job_id}/artifacts")] == names
     content = httpx.get(f"{services.url}/jobs/{slow}/artifacts/1/1", trust_env=False).content
@@ -105,6 +106,18 @@ def test_every_answer_may_be_lost_once(
     assert (attempt["reset_s"], attempt["failure_kind"]) == (0.25, "test")
     assert engine.rows("select distinct video_offset_s from qgjob.attempt") == [(1.5,)]
     assert_all(engine)
+
+
+def test_what_is_done_needs_no_request_of_its_own_to_end(
+    engine: Engine, services: Services, network: FaultyNetwork
+) -> None:
+    lab_worker(services, network, "lab", "--max-jobs", "2")
+    run = engine.submit(*(f"{number}.js" for number in range(6)))
+    ended(engine, run.run_id)
+    live = "select count(*) from qgjob.batch where ended_at is null"
+    assert wait_until(lambda: engine.value(live) == 0, 30)
+    assert engine.rows("select end_reason, count(*) from qgjob.batch group by 1") == [("done", 3)]
+    assert not [request for request in network.seen if request.route == "/batches/N/release"]
 
 
 def test_refusals_in_between_are_sat_out(engine: Engine, services: Services, network: FaultyNetwork) -> None:

@@ -69,6 +69,7 @@ class BatchRun:
         self._draining = False
         self._lost = False
         self._device_lost: str | None = None
+        self._is_done = False
         self._preparing: asyncio.Task[Prepared] | None = None
 
     @property
@@ -116,7 +117,7 @@ class BatchRun:
             self._log.watch(job_id)
 
     async def run(self) -> bool:
-        """Whether the device was able to do its work."""
+        """Whether the device was able to do its work. The batch ends here, or with the device's next claim."""
         over = asyncio.get_running_loop().call_later(self._max_s, self.drain) if self._max_s else None
         unable: PrepareError | None = None
         try:
@@ -129,8 +130,10 @@ class BatchRun:
             await self._results.recorded()
             if unable and len(self._left) == len(self.batch.jobs):
                 await self._engine.release(self.batch.lease, REASONS[unable.blame], str(unable))
-            else:
+            elif self._left or self._draining:
                 await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
+            else:
+                self._is_done = True
         except LeaseLost as error:
             log.warning("batch %s: %s", self.batch.lease, error)
         finally:
@@ -140,6 +143,11 @@ class BatchRun:
             await self._log.close()
             self._spans.close()
         return unable is None and self._device_lost is None
+
+    async def end(self) -> None:
+        """Where the device is not going to claim at once."""
+        if self._is_done:
+            await self._engine.release(self.batch.lease, "done")
 
     async def _run_prepared(self, prepared: Prepared) -> None:
         try:

@@ -219,6 +219,7 @@ class Worker:
         """Until it is gone, idle for too long, or the worker drains."""
         loop = asyncio.get_running_loop()
         idle_since, failures, seen_well, probed_at = loop.time(), 0, False, 0.0
+        last: BatchRun | None = None
         while not self._draining.is_set() and not drive.gone.is_set():
             left_s = CLAIM_WAIT_S
             if self._options.max_idle_s is not None:
@@ -226,6 +227,9 @@ class Worker:
             drive.stirred.clear()
             doubtful = failures or device_id in self._sick or not seen_well
             if doubtful or loop.time() > probed_at + PROBE_EVERY_S:
+                if last:  # no claim ends it so soon
+                    await last.end()
+                    last = None
                 seen_well = await self._is_well(drive, device_id)
                 probed_at = loop.time()
             batch = await self._claim(drive, device_id, max(0.0, left_s)) if seen_well else None
@@ -239,11 +243,14 @@ class Worker:
                 continue
             if drive.gone.is_set():
                 return  # meanwhile; the batch goes back with the device
+            last = batch
             able = await self._run_batch(batch)
             idle_since = loop.time()
             failures = 0 if able else failures + 1
             if failures:
                 await wait(drive.gone, self._pause_s(failures))
+        if last:
+            await last.end()
 
     async def _is_well(self, drive: Drive, device_id: int) -> bool:
         """Asked at first, in quarantine, and after a lost batch: the next one would cost its jobs a loss, too. And now

@@ -11,7 +11,6 @@
 create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
 language plpgsql volatile as $$
 declare
-  v_group qgjob.job_group;
   v_chosen bigint;
   v_lanes refcursor;
   v_lane bigint;
@@ -23,15 +22,12 @@ declare
   v_has_room boolean;
   v_holds_room boolean := false;
 begin
-  select * into v_group from qgjob.job_group
-  -- `is true`: or plans that were made when there was little read all of the target.
-  where build = p_device.installed_build and (target = p_device.target) is true and head_priority is not null
-    and p_device.labels @> selector and qgjob.serves(p_device.org_ids, org_id)
-  order by head_priority desc, rank_at limit 1;
-  if found and not qgjob.should_yield(p_device, v_group) then
-    if qgjob.take_room(v_group.org_id, p_may_wait) then
-      return v_group.group_id;
+  v_chosen := qgjob.group_to_continue(p_device);
+  if v_chosen is not null then
+    if qgjob.take_room((select org_id from qgjob.job_group where group_id = v_chosen), p_may_wait) then
+      return v_chosen;
     end if;
+    v_chosen := null;
     v_holds_room := true;
   end if;
 

@@ -101,15 +101,7 @@ begin
   if p_reason = 'expired' then
     perform nextval('qgjob.count_expired') from unnest(v_batches);
   end if;
-  perform qgjob.charge_lanes(v_batches);
-  perform from qgjob.job_group
-  where group_id in (select group_id from qgjob.batch where batch_id = any (v_batches))
-  order by group_id for no key update;
-  update qgjob.job_group set devices = devices - ended.batches
-  from (
-    select group_id, count(*)::integer as batches from qgjob.batch where batch_id = any (v_batches) group by group_id
-  ) as ended
-  where job_group.group_id = ended.group_id;
+  perform qgjob.leave_groups(v_batches);
   if v_jobs <> '{}' then
     perform qgjob.raise_heads(v_jobs);
     perform qgjob.announce(v_jobs);

@@ -1,8 +1,8 @@
 -- The device asks for work and gets the next batch: jobs of one group, under a new lease. No row: there is nothing for it
 -- now, and the next submission it could serve will send a hint.
 --
--- It also ends the device's last batch, if all its jobs are done. A claim whose answer was lost may be repeated: a live
--- batch of which nothing was started is handed out again.
+-- It also ends the device's last batch, if all its jobs are done, so that nobody needs to release such a batch before; see
+-- follow_batch. A claim whose answer was lost may be repeated: a live batch of which nothing was started is handed out again.
 -- p_max_s: the device is good for so many seconds at a time; no more work than that, by prediction, and one job at least.
 -- Order of locks: devices, batches, jobs (skipping locked ones), lanes (see choose_group), groups.
 drop function if exists qgjob.claim_batch(bigint, bigint, integer);
@@ -24,6 +24,8 @@ declare
   v_jobs bigint[] := '{}';
   v_charged real := 0;
   v_chosen text;
+  v_last bigint;
+  v_follows boolean := false;  -- the device goes on with the group of its last batch
 begin
   p_max_jobs := greatest(1, coalesce(p_max_jobs, 20));
   p_max_s := nullif(p_max_s, 'NaN');
@@ -36,7 +38,11 @@ begin
   select * into v_live from qgjob.batch where device_id = p_device_id and ended_at is null;
   if v_live.batch_id is not null then
     if not exists (select from qgjob.job where batch_id = v_live.batch_id) then
-      perform qgjob.end_batches(array[v_live.batch_id], 'done');
+      v_last := v_live.batch_id;
+      v_follows := case when v_worker.draining then false else qgjob.follow_batch(v_device, v_live) end;
+      if not v_follows then
+        perform qgjob.end_batches(array[v_last], 'done');
+      end if;
     elsif v_live.installed_at is null and not exists (
       select from qgjob.job where batch_id = v_live.batch_id and status = 'running'
     ) and not exists (select from qgjob.attempt where batch_id = v_live.batch_id) then
@@ -58,7 +64,8 @@ begin
 
   for v_look in 1..3 loop
     -- Ending a batch has locked lanes and a group; whoever holds some must not wait for others.
-    v_group.group_id := qgjob.choose_group(v_device, v_live.batch_id is null and v_look = 1);
+    v_group.group_id := case when v_follows then v_live.group_id
+      else qgjob.choose_group(v_device, v_live.batch_id is null and v_look = 1) end;
     exit when v_group.group_id is null;
     select * into v_group from qgjob.job_group where group_id = v_group.group_id;
     v_jobs := array(
@@ -67,6 +74,10 @@ begin
       limit qgjob.batch_size(v_group, p_max_jobs, p_max_s)
       for no key update skip locked);
     exit when cardinality(v_jobs) > 0;
+    if v_follows then  -- nothing: others have taken all of it
+      perform qgjob.leave_groups(array[v_last]);
+      v_follows := false;
+    end if;
     perform qgjob.lower_head(v_group.group_id);
   end loop;
   v_chosen := case when v_group.build = v_device.installed_build then 'continued'
@@ -122,6 +133,10 @@ begin
     'device', v_device.name, 'jobs', cardinality(v_jobs), 'install', v_live.install));
   return query select * from qgjob.batch_contents(v_live.batch_id);
   -- Last, for whoever comes to this group waits from here on.
-  update qgjob.job_group set devices = devices + 1 where group_id = v_group.group_id;
+  if v_follows then
+    perform qgjob.charge_lanes(array[v_last]);
+  else
+    update qgjob.job_group set devices = devices + 1 where group_id = v_group.group_id;
+  end if;
   perform qgjob.lower_head(v_group.group_id);
 end $$;

@@ -121,12 +121,12 @@ begin
   perform qgjob.count_attempts(p_lease, cardinality(v_ended));
   insert into qgjob.attempt (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, started_at,
     ended_at, files, reset_s, upload_s, video_offset_s, permanent)
-  select job.job_id, job.attempts + 1, job.org_id, p_lease, (ended.result).status, (ended.result).failure_kind,
-    left((ended.result).message, c_message_length), coalesce((ended.result).tests, '[]'),
-    right(coalesce((ended.result).log, ''), c_log_length), coalesce(job.started_at, v_batch.claimed_at), v_now,
-    coalesce((ended.result).files, '[]'), (ended.result).reset_s, (ended.result).upload_s, (ended.result).video_offset_s,
-    coalesce((ended.result).permanent, false)
-  from unnest(v_jobs) as job join unnest(v_ended) as ended using (job_id);
+  select job.job_id, job.attempts + 1, job.org_id, p_lease, result.status, result.failure_kind,
+    left(result.message, c_message_length), coalesce(result.tests, '[]'), right(coalesce(result.log, ''), c_log_length),
+    coalesce(job.started_at, v_batch.claimed_at), v_now, coalesce(result.files, '[]'), result.reset_s, result.upload_s,
+    result.video_offset_s, coalesce(result.permanent, false)
+  from unnest(v_results) as result join unnest(v_jobs) as job using (job_id)
+  where job.batch_id = p_lease;
 
   update qgjob.job set
     status = ended.status, version = version + 1, batch_id = null, attempts = attempts + 1,

@@ -57,7 +57,7 @@ class Device:
         return seconds
 
     def run(self, batch: Any) -> int:
-        """Report every job of the batch as passed and end the batch; the number of jobs that this ended."""
+        """Report every job of the batch as passed; the next claim ends it. The number of jobs that ended."""
         if batch.install:
             self.connection.execute("select qgjob.record_install(p_lease => %s)", (batch.lease,))
         ids = [job["job_id"] for job in batch.jobs]
@@ -69,9 +69,8 @@ class Device:
         except psycopg.DatabaseError as error:
             if error.sqlstate != "QJ409":
                 raise
-            return 0  # an idle device has taken back some of them, which count as not started
-        finally:
             self.release(batch.lease)
+            return 0  # an idle device has taken back some of them, which count as not started
 
     def close(self) -> None:
         self.connection.execute("select qgjob.end_worker(p_worker_id => %s)", (self.worker_id,))
