@@ -18,7 +18,7 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Stay:
-    """What one device did between a claim and the release: tests of one build."""
+    """What one device did with one batch: tests of one build."""
 
     device: str
     org_id: str

@@ -1,4 +1,4 @@
-"""The workload through the real SQL functions: virtual devices claim, install, run and release as workers do."""
+"""The workload through the real SQL functions: virtual devices claim, install and run as workers do."""
 
 import heapq
 from dataclasses import dataclass, field
@@ -199,7 +199,6 @@ class Simulator:
         if held.left:
             self._plan(self.now_s + after_s, "start", place)
             return
-        self._time.call("release_batch", lease=held.lease)
         del self._held[place]
         batch, name = held.batch, self._devices[place].name
         group = batch.org_id, batch.app_version_id
