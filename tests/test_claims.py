@@ -360,14 +360,22 @@ def test_a_device_that_goes_on_with_its_group_ends_its_batch_by_claiming(engine:
     engine.rows("update qgjob.batch set claimed_at = claimed_at - interval '40 s' returning 1")
     second = go_through(engine, driver, 1)
     assert (second.install, second.epoch) == (False, first.epoch + 1)
-    batches = engine.rows("select end_reason, round(charged_s) as charged_s from qgjob.batch order by batch_id")
-    assert [batch.end_reason for batch in batches] == ["done", None]
+    before, after = engine.rows("select end_reason, claimed_at, ended_at from qgjob.batch order by batch_id")
+    assert (before.end_reason, after.end_reason) == ("done", None)
+    assert before.ended_at <= after.claimed_at
     assert engine.value("select round(pass) from qgjob.lane") == 40, "for all the seconds that it held the device"
     assert engine.value("select devices from qgjob.job_group") == 1
     go_through(engine, driver, 1)
     assert engine.claim(driver) is None
     assert engine.value("select devices from qgjob.job_group") == 0
     assert engine.value("select count(*) from qgjob.batch where end_reason = 'done'") == 3
+
+
+def test_a_device_that_goes_on_takes_as_much_as_one_that_comes(engine: Engine) -> None:
+    engine.submit(*(f"{number}.js" for number in range(40)))
+    one, two = engine.drive("phone-1"), engine.drive("phone-2")
+    sizes = [len(go_through(engine, driver, 20).jobs) for driver in (one, two, one, two, one, two)]
+    assert sizes == [40 // 4, 30 // 4, 23 // 4, 18 // 4, 14 // 4, 11 // 4], "half of a half of what is left"
 
 
 def test_a_device_that_is_not_to_go_on_ends_its_batch_all_the_same(engine: Engine) -> None:
