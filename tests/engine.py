@@ -110,14 +110,20 @@ class Engine:
     def run_all(self, driver: Driver) -> list[int]:
         """Claim and pass everything the device is given; the ids in the order of running."""
         done: list[int] = []
-        while batch := self.claim(driver):
+        while batch := self.run_batch(driver):
+            done += [job["job_id"] for job in batch.jobs]
+            self.call("release_batch", lease=batch.lease)
+        return done
+
+    def run_batch(self, driver: Driver, **options: Any) -> Any:
+        """Claim a batch and pass its jobs; the device has not released it. None where there is nothing to claim."""
+        batch = self.claim(driver, **options)
+        if batch:
             if batch.install:
                 self.call("record_install", lease=batch.lease)
             for job in batch.jobs:
                 self.run_job(batch.lease, job["job_id"])
-                done.append(job["job_id"])
-            self.call("release_batch", lease=batch.lease)
-        return done
+        return batch
 
     def job(self, job_id: int) -> Any:
         return self.call("get_job", job_id=job_id)

@@ -1,7 +1,5 @@
 """Which device gets which jobs, and when it installs."""
 
-from typing import Any
-
 import pytest
 from engine import Driver, Engine, refused
 
@@ -343,29 +341,19 @@ def test_a_group_whose_urgent_job_was_cancelled_is_not_urgent(engine: Engine) ->
     assert engine.claim(engine.drive()).jobs[0]["test_path"] == "normal.js"
 
 
-def go_through(engine: Engine, driver: Driver, most: int) -> Any:
-    """A batch, of which all jobs are done; its device has not released it."""
-    batch = engine.claim(driver, max_jobs=most)
-    if batch.install:
-        engine.call("record_install", lease=batch.lease)
-    for job in batch.jobs:
-        engine.run_job(batch.lease, job["job_id"])
-    return batch
-
-
 def test_a_device_that_goes_on_with_its_group_ends_its_batch_by_claiming(engine: Engine) -> None:
     engine.submit("a.js", "b.js", "c.js")
     driver = engine.drive()
-    first = go_through(engine, driver, 1)
+    first = engine.run_batch(driver, max_jobs=1)
     engine.rows("update qgjob.batch set claimed_at = claimed_at - interval '40 s' returning 1")
-    second = go_through(engine, driver, 1)
+    second = engine.run_batch(driver, max_jobs=1)
     assert (second.install, second.epoch) == (False, first.epoch + 1)
     before, after = engine.rows("select end_reason, claimed_at, ended_at from qgjob.batch order by batch_id")
     assert (before.end_reason, after.end_reason) == ("done", None)
     assert before.ended_at <= after.claimed_at
     assert engine.value("select round(pass) from qgjob.lane") == 40, "for all the seconds that it held the device"
     assert engine.value("select devices from qgjob.job_group") == 1
-    go_through(engine, driver, 1)
+    engine.run_batch(driver, max_jobs=1)
     assert engine.claim(driver) is None
     assert engine.value("select devices from qgjob.job_group") == 0
     assert engine.value("select count(*) from qgjob.batch where end_reason = 'done'") == 3
@@ -374,7 +362,7 @@ def test_a_device_that_goes_on_with_its_group_ends_its_batch_by_claiming(engine:
 def test_a_device_that_goes_on_takes_as_much_as_one_that_comes(engine: Engine) -> None:
     engine.submit(*(f"{number}.js" for number in range(40)))
     one, two = engine.drive("phone-1"), engine.drive("phone-2")
-    sizes = [len(go_through(engine, driver, 20).jobs) for driver in (one, two, one, two, one, two)]
+    sizes = [len(engine.run_batch(driver, max_jobs=20).jobs) for driver in (one, two, one, two, one, two)]
     assert sizes == [40 // 4, 30 // 4, 23 // 4, 18 // 4, 14 // 4, 11 // 4], "half of a half of what is left"
 
 
@@ -383,7 +371,7 @@ def test_a_device_that_is_not_to_go_on_ends_its_batch_all_the_same(engine: Engin
     drivers = [engine.drive(f"phone-{number}") for number in range(4)]
     engine.submit(*(f"{number}.js" for number in range(9)))
     for driver in drivers:
-        go_through(engine, driver, 1)
+        engine.run_batch(driver, max_jobs=1)
     engine.call("drain_worker", worker_id=drivers[0].worker_id)
     engine.call("quarantine_device", device_id=drivers[1].device_id, reason="its screen is broken")
     assert [engine.claim(driver) for driver in drivers[:2]] == [None, None]
@@ -402,7 +390,7 @@ def test_a_device_that_goes_on_keeps_the_only_place_of_its_organisation(engine: 
     engine.submit("a.js", "b.js", "c.js")
     engine.rows("update qgjob.org set max_devices = 1 returning 1")
     one, two = engine.drive("phone-1"), engine.drive("phone-2")
-    go_through(engine, one, 1)
+    engine.run_batch(one, max_jobs=1)
     assert engine.claim(two) is None
     assert engine.claim(one, max_jobs=1)
 
@@ -410,5 +398,5 @@ def test_a_device_that_goes_on_keeps_the_only_place_of_its_organisation(engine: 
 def test_a_device_of_a_cloud_installs_again_after_each_batch(engine: Engine) -> None:
     engine.submit({"test_path": "a.js", "target": "browserstack"}, {"test_path": "b.js", "target": "browserstack"})
     driver = engine.drive(target="browserstack")
-    assert go_through(engine, driver, 1).install
+    assert engine.run_batch(driver, max_jobs=1).install
     assert engine.claim(driver, max_jobs=1).install

@@ -74,9 +74,7 @@ def test_two_claims_for_one_device_get_one_batch(engine: Engine, second: Session
 def test_two_claims_for_one_device_that_goes_on_get_one_batch(engine: Engine, second: Session) -> None:
     engine.submit("a.js", "b.js", "c.js")
     driver = engine.drive()
-    first = engine.claim(driver, max_jobs=1)
-    engine.call("record_install", lease=first.lease)
-    engine.run_job(first.lease, first.jobs[0]["job_id"])
+    engine.run_batch(driver, max_jobs=1)
     with held(engine):
         batch = engine.claim(driver, max_jobs=1)
         other = second.blocked(lambda session: session.claim(driver))
@@ -89,10 +87,7 @@ def test_a_device_goes_on_while_another_of_its_group_is_charged(engine: Engine, 
     """It waits for the lanes when it has its jobs, and then finds what the other was charged."""
     engine.submit(*(f"{number}.js" for number in range(9)))
     drivers = [engine.drive("phone-1"), engine.drive("phone-2")]
-    batches = [engine.claim(driver, max_jobs=1) for driver in drivers]
-    for batch in batches:
-        engine.call("record_install", lease=batch.lease)
-        engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+    batches = [engine.run_batch(driver, max_jobs=1) for driver in drivers]
     engine.rows("update qgjob.batch set claimed_at = claimed_at - interval '1 min', charged_s = 0 returning 1")
     engine.rows("update qgjob.lane set pass = 0 returning 1")
     with held(engine):
