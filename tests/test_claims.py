@@ -198,6 +198,27 @@ def test_a_device_without_others_of_its_kind_takes_all(engine: Engine) -> None:
     assert len(engine.claim(engine.drive()).jobs) == 10
 
 
+@pytest.mark.parametrize("other", ["quarantined", "drains", "lost", "lost for long", "of others"])
+def test_a_device_leaves_no_share_to_one_that_takes_nothing(engine: Engine, other: str) -> None:
+    engine.submit(*(f"{number}.js" for number in range(10)))
+    driver, second = engine.drive("phone-1"), engine.drive("phone-2")
+    assert len(engine.claim(driver).jobs) == 2, "both may come"
+    engine.release(engine.claim(driver).lease)
+    if other == "quarantined":
+        engine.call("quarantine_device", device_id=second.device_id, reason="broken glass")
+    elif other == "drains":
+        engine.call("drain_worker", worker_id=second.worker_id)
+    elif other == "of others":
+        engine.rows("update qgjob.device set org_ids = '{globex}' where device_id = %s returning 1", second.device_id)
+    else:
+        engine.rows("update qgjob.worker set seen_at = seen_at - interval '2 hours' where worker_id = %s returning 1",
+                    second.worker_id)  # fmt: skip
+        if other == "lost for long":
+            engine.call("housekeep")
+            assert engine.value("select ended_at is not null from qgjob.worker where worker_id = %s", second.worker_id)
+    assert len(engine.claim(driver).jobs) == 10
+
+
 def test_a_batch_is_no_bigger_than_the_device_asks_for(engine: Engine) -> None:
     engine.submit(*(f"{number}.js" for number in range(100)))
     assert len(engine.claim(engine.drive("phone-1"), max_jobs=3).jobs) == 3

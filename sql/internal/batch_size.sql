@@ -13,7 +13,8 @@ declare
   v_most_s double precision := coalesce(p_max_s, 'infinity');
 begin
   select count(*) into v_helpers
-  from qgjob.device where target = p_group.target and worker_id is not null and quarantined_at is null and labels @> p_group.selector;
+  from qgjob.live_devices() as device
+  where target = p_group.target and labels @> p_group.selector and qgjob.serves(org_ids, p_group.org_id);
   if v_helpers > 1 then
     -- As much as full batches for all of them would need, or the batches of a big group get small where many help.
     v_remaining_s := qgjob.remaining_s(p_group.group_id, least(2000, greatest(500, 2 * v_helpers * p_max_jobs))::integer);
