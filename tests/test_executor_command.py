@@ -92,7 +92,7 @@ def test_anything_but_a_known_field_is_refused_at_the_start(project: Path, argum
         ({"result": "junit"}, "need each other"),
         ({"run": [PY, "{result}"]}, "need each other"),
         ({"result": "tap"}, "tap"),
-        ({"shell": True}, "shell"),
+        ({"shell": True}, "there is no shell here; there are run, "),
         ({"env": ["PGPASSWORD"]}, "PGPASSWORD"),
         ({"env": ["QGJOB_TOKEN"]}, "QGJOB_TOKEN"),
     ],
@@ -100,6 +100,11 @@ def test_anything_but_a_known_field_is_refused_at_the_start(project: Path, argum
 def test_wrong_settings_are_said_at_the_start(project: Path, settings: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         command(project, **settings)
+
+
+def test_the_setting_that_is_needed_is_named(project: Path) -> None:
+    with pytest.raises(ConfigError, match="^--setting: run is needed, as in --setting=run=…$"):
+        load("command", Options(project, no_devices()))
 
 
 def test_prepare_and_cleanup_run_once_a_batch_and_reset_before_each_spec(project: Path) -> None:

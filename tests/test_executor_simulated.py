@@ -68,7 +68,15 @@ def test_durations_differ_by_spec_and_stay_the_same_from_run_to_run() -> None:
     assert asyncio.run(order()) == asyncio.run(order())
 
 
-@pytest.mark.parametrize("settings", [{"duration": 1}, {"duration_s": -1}, {"duration_s": "x"}, {"jitter": 2}])
-def test_wrong_settings_are_said_at_the_start(settings: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="executor setting: "):
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"duration": 1}, "there is no duration here; there are duration_s, "),
+        ({"duration_s": -1}, r"at `\$.duration_s`"),
+        ({"duration_s": "x"}, r"at `\$.duration_s`"),
+        ({"jitter": 2}, r"at `\$.jitter`"),
+    ],
+)
+def test_wrong_settings_are_said_at_the_start(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^--setting: .*{said}"):
         simulated(**settings)

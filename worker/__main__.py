@@ -63,7 +63,9 @@ def work(
     backend: Annotated[str, typer.Option(help="What drives them: adb, browserstack, or none.")] = "none",
     devices: Annotated[int, typer.Option(help="How many, for none and browserstack.", min=1, max=1000)] = 1,
     executor: Annotated[str, typer.Option(help="appwright, playwright, command, or simulated (which runs nothing).")],
-    project: Annotated[Path, typer.Option(help="Folder that test paths are relative to.")] = Path(),
+    project: Annotated[
+        Path, typer.Option(help="Folder that test paths are relative to.", exists=True, file_okay=False)
+    ] = Path(),
     setting: Annotated[
         list[str] | None, typer.Option(help="A setting of the executor, NAME=JSON or NAME=TEXT; repeats.")
     ] = None,

@@ -33,8 +33,8 @@ begin
     where worker_id = v_device.worker_id and qgjob.worker_status(worker) in ('live', 'draining')
   ) then
     raise exception using errcode = 'QJ409', constraint = 'device_has_one_worker', column = 'name',
-      message = format('Device %s is driven by another worker that is alive.', p_name),
-      hint = 'Stop that worker, or wait until its lease has run out.';
+      message = format('Device %s is driven by another worker that is alive: start this one with another --name.', p_name),
+      hint = 'Or stop that worker, or wait until its lease has run out.';
   end if;
   if v_device.worker_id is distinct from p_worker_id then
     perform qgjob.end_batches(

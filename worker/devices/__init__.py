@@ -132,7 +132,7 @@ class Options(Struct, frozen=True):
 
     def settings_as(self, shape: type[Settings]) -> Settings:
         """Raises ConfigError."""
-        return settings_as(shape, self.settings, "backend")
+        return settings_as(shape, self.settings, "--backend-setting")
 
 
 def load(name: str, options: Options) -> Backend:

@@ -93,7 +93,7 @@ class Options(Struct, frozen=True):
 
     def settings_as(self, shape: type[Settings]) -> Settings:
         """Raises ConfigError."""
-        return settings_as(shape, self.settings, "executor")
+        return settings_as(shape, self.settings, "--setting")
 
 
 def load(name: str, options: Options) -> Executor:

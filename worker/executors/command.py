@@ -81,8 +81,6 @@ class CommandExecutor:
         self._project = options.project.resolve()
         self._backend = options.backend
         processes.check_names(self._settings.env)
-        if not self._project.is_dir():
-            raise ConfigError(f"command: no such project directory: {options.project}")
         wanted = self._settings
         self._check("run", [wanted.run], _OF_JOB | {"result"})
         self._check("prepare", wanted.prepare, _OF_BATCH)

@@ -41,14 +41,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             parts = urlsplit(url)
             if parts.username or parts.password:
                 raise ConfigError(
-                    f"backend setting: {name} must not carry credentials; set {USERNAME} and {ACCESS_KEY}"
+                    f"--backend-setting: {name} must not carry credentials; set {USERNAME} and {ACCESS_KEY}"
                 )
             if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-                raise ConfigError(f"backend setting: {name} must begin with https://, for it is sent credentials")
+                raise ConfigError(f"--backend-setting: {name} must begin with https://, for it is sent credentials")
         said = {**self.capabilities, **self.capabilities.get("bstack:options", {})}
         if any(name in said for name in (*OURS, "browserstack.user", "browserstack.key")):
             raise ConfigError(
-                f"backend setting: capabilities must not carry credentials; set {USERNAME} and {ACCESS_KEY}"
+                f"--backend-setting: capabilities must not carry credentials; set {USERNAME} and {ACCESS_KEY}"
             )
 
     def labels(self) -> dict[str, str]:
