@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -132,7 +133,8 @@ class Transport:
                     raise
                 if self._say and failures == 0:
                     left = round(deadline - time.monotonic())
-                    self._say(f"{failure.message.rstrip('.')}; trying again for up to {left} s")
+                    hint = f" ({failure.hint})" if failure.hint else ""  # before the wait, for it may not be worth it
+                    self._say(f"{failure.message.rstrip('.')}; trying again for up to {left} s{hint}")
             failures += 1
             time.sleep(pause)
 
@@ -202,7 +204,7 @@ class Transport:
         return self._http
 
     def _unreachable(self, error: httpx.RequestError) -> Unavailable:
-        reason = str(error).rstrip(".") or type(error).__name__
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error).rstrip(".")) or type(error).__name__
         untrusted = "CERTIFICATE_VERIFY_FAILED" in reason
         return Unavailable(
             f"cannot reach {self._server_url}: {reason}",

@@ -103,7 +103,7 @@ def test_wrong_settings_are_said_at_the_start(project: Path, settings: dict[str,
 
 
 def test_the_setting_that_is_needed_is_named(project: Path) -> None:
-    with pytest.raises(ConfigError, match="^--setting: run is needed, as in --setting=run=…$"):
+    with pytest.raises(ConfigError, match=r"^--setting: run is needed, as in --setting=run=…$"):
         load("command", Options(project, no_devices()))
 
 

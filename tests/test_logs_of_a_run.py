@@ -15,14 +15,17 @@ def test_the_logs_of_a_runs_failed_jobs_come_each_under_its_test(engine: Engine,
     for job_id, log in ((passes, "all is well"), (fails, "\x1b[31mExpected: 1\r\n"), (too, "")):
         engine.start(batch.lease, job_id)
         ended = ("completed", None) if job_id == passes else ("failed", "test")
-        engine.finish(batch.lease, job_id, *ended, log=log)
+        engine.finish(batch.lease, job_id, *ended, log=log, message=None if log else "no such spec file: fails-too.js")
     printed = services.qgjob("logs", f"--run-id={jobs.run_id}")
     assert (printed.returncode, printed.stderr) == (0, "")
     assert printed.stdout == (
         f"==> fails-too.js on emulator · job {too}, attempt 1 · failed (test) <==\n"
+        "(printed nothing: no such spec file: fails-too.js)\n"
         f"\n==> fails.js on emulator · job {fails}, attempt 1 · failed (test) <==\nExpected: 1\n"
     )
     assert "\x1b[31mExpected" in services.qgjob("logs", f"--run-id={jobs.run_id}", "--raw").stdout
+    alone = services.qgjob("logs", f"--job-id={too}")
+    assert alone.stderr == f"attempt 1 of job {too} printed nothing: no such spec file: fails-too.js\n"
     everything = services.qgjob("logs", f"--run-id={jobs.run_id}", "--all").stdout
     assert everything.endswith(f"==> passes.js on emulator · job {passes}, attempt 1 · completed <==\nall is well\n")
     document = json.loads(services.qgjob("logs", f"--run-id={jobs.run_id}", "--json").stdout)

@@ -37,6 +37,16 @@ def test_a_dropped_connection_is_tried_again_with_the_same_idempotency_key() -> 
     assert result.stderr.count("trying again") == 1
 
 
+def test_who_mistypes_a_port_is_told_before_the_wait() -> None:
+    with StandIn() as server:
+        url = server.url
+    result = qgjob("stats", f"--server-url={url}", QGJOB_RETRY_FOR="2")
+    where = "is the server running? QGJOB_SERVER_URL or --server-url says where"
+    refused = f"cannot reach {url}: Connection refused"
+    said = f"{refused}; trying again for up to 2 s ({where})\nerror: {refused}\nhint: {where}\n"
+    assert (result.exit, result.stderr) == (5, said)
+
+
 def test_two_invocations_have_two_keys() -> None:
     with StandIn() as server:
         server.on("POST", "/runs", submitted(34))

@@ -210,7 +210,16 @@ def test_a_manifest_in_json_is_told_about_in_the_same_words(tmp_path: Path) -> N
     told = 'm.json, line 3: tests[0].priority is one of high, low, normal, urgent, not "asap"'
     assert told in refused("--manifest=m.json", cwd=tmp_path).stderr
     (tmp_path / "m.json").write_text('{"tests": [\n},]')
-    assert "line 2 column 1" in refused("--manifest=m.json", cwd=tmp_path).stderr
+    stderr = refused("--manifest=m.json", cwd=tmp_path).stderr
+    assert "line 2 column 1" in stderr
+    assert "hint: it is read as JSON, for its name says so" in stderr
+
+
+def test_a_file_that_cannot_be_read_is_named_once_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("tests/caf\xe9.js\n".encode("latin-1"))
+    for flag in ("--tests-from", "--manifest"):
+        assert refused(f"{flag}=gone", cwd=tmp_path).stderr == "error: cannot read gone: No such file or directory\n"
+        assert "cannot read latin.txt: it is not UTF-8 text" in refused(f"{flag}=latin.txt", cwd=tmp_path).stderr
 
 
 def test_a_label_has_one_value(tmp_path: Path) -> None:

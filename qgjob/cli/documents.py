@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -23,18 +24,27 @@ class Fault(NamedTuple):
     value: str = ""
 
 
+def text_of(file: str | Path) -> str:
+    """Of a file; of stdin for -."""
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise Usage(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Usage(f"cannot read {file}: it is not UTF-8 text") from error
+
+
 def parsed(file: Path) -> tuple[str, Any]:
     """The text of the file, and what it says."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"cannot use {file}: {error}") from error
+    text = text_of(file)
     of_json = file.suffix.lower() == ".json"
     try:
         return text, json.loads(text) if of_json else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
-        hint = None if of_json else "it is read as TOML, for its name does not end in .json; YAML is not read"
-        raise Usage(f"cannot use {file}: {error}", hint=hint) from error
+        hint = "it is read as TOML, for its name does not end in .json; YAML is not read"
+        raise Usage(
+            f"cannot use {file}: {error}", hint="it is read as JSON, for its name says so" if of_json else hint
+        ) from error
 
 
 def fitting(file: Path, text: str, content: Any, kind: type[T]) -> T:

@@ -45,6 +45,7 @@ All = Annotated[bool, typer.Option("--all", help="Also those that have been gone
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
 Cursor = Annotated[int | None, typer.Option("--cursor", min=1, help="From where a page ended.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the run's id only, and no progress.")]
+IdsOnly = Annotated[bool, typer.Option("--quiet", "-q", help="Print their ids only, one a line.")]
 Key = Annotated[
     str | None,
     typer.Option(

@@ -33,7 +33,7 @@ def runs(
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    quiet: options.IdsOnly = False,
     server_url: options.ServerUrl = None,
 ) -> int:
     """List runs of an organisation, newest first."""

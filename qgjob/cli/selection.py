@@ -3,7 +3,6 @@
 import glob
 import os
 import posixpath
-import sys
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import get_args
@@ -52,11 +51,7 @@ def read_manifest(file: str) -> Manifest:
 
 def read_list(file: str) -> list[str]:
     """One path or glob a line; blank lines and `#` comments are skipped."""
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"--tests-from: cannot read {file}: {error}") from error
-    return listed(text)
+    return listed(documents.text_of(file))
 
 
 def listed(text: str) -> list[str]:

@@ -183,7 +183,7 @@ def list_jobs(
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    quiet: options.IdsOnly = False,
     server_url: options.ServerUrl = None,
 ) -> int:
     """List jobs of an organisation, newest first."""

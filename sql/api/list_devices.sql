@@ -1,4 +1,4 @@
--- The devices, or one of them, by target and name; without p_all not those that nobody has driven for a day.
+-- The devices, or one of them, offline ones last, by target and name; without p_all not those that nobody has driven for a day.
 drop function if exists qgjob.list_devices(text);
 drop function if exists qgjob.list_devices(text, bigint);
 create or replace function qgjob.list_devices(
@@ -10,5 +10,5 @@ create or replace function qgjob.list_devices(
   where (p_target is null or target = p_target)
     and case when p_device_id is not null then device_id = p_device_id
       else p_all or seen_at > qgjob.now() - interval '1 day' end
-  order by target, name
+  order by status = 'offline', target, name
 $$;
