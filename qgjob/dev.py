@@ -38,6 +38,7 @@ def _run(folder: Path, port: int, fresh: bool, project: Path | None, console: Co
             devices = " and ".join(f"{services.DEVICES} {target}s" for target in services.TARGETS)
             console.print(f"API       {running.url}", markup=False)
             console.print(f"database  {database_url}", markup=False)
+            console.print(f"psql      {postgres.binaries() / 'psql'} {database_url}", markup=False)
             console.print(f"devices   {devices}, {running.executor} executor, tests in {running.project}", markup=False)
             console.print(f"logs      {folder / 'logs'}", markup=False)
             console.print("Ready. Ctrl-C stops everything. In another terminal:")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,12 +38,16 @@ def test_dev_serves_the_samples(tmp_path: Path, runner: str) -> None:
                 cwd=node.SAMPLES, env=environment | {"QGJOB_SERVER_URL": url}, capture_output=True, text=True,
                 timeout=120, check=False,
             )  # fmt: skip
+            talked = dict(line.split(None, 1) for line in (tmp_path / "talk").read_text().splitlines() if " " in line)
+            asked = [*shlex.split(talked["psql"]), "-Atc", "select distinct status from reporting.jobs order by 1"]
+            told = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True).stdout
         finally:
             dev.terminate()
             code = dev.wait(30)
             if dev.stdout:
                 dev.stdout.close()
     assert submitted.returncode == 1, submitted.stderr
+    assert told == "completed\nfailed\n"
     run = json.loads(submitted.stdout)["data"]
     assert (run["completed"], run["failed"], run["flaky"]) == (14, 2, 2)
     assert run["installs"] <= 4 < run["attempts"]
