@@ -21,7 +21,7 @@ from worker import devices as backends
 from worker.config import ConfigError
 from worker.connection import Connection, Unusable, by_api, by_database
 from worker.loop import Options, Worker
-from worker.protocol import Refused
+from worker.protocol import Refused, Unanswered
 from worker.results import Files
 
 # After it was told a second time, and when nobody has answered: names being looked up, connections and traces that are
@@ -79,7 +79,9 @@ def work(
     lease: Annotated[int, typer.Option(help="Seconds its batches outlive its last heartbeat.", min=1, max=3600)] = 30,
     max_jobs: Annotated[int, typer.Option(help="Jobs in a batch at most.", min=1, max=1000)] = 20,
     burst: Annotated[bool, typer.Option("--burst", help="Leave as soon as nothing is pending.")] = False,
-    max_idle: Annotated[float | None, typer.Option(help="Leave after so many seconds without work.", min=0)] = None,
+    max_idle: Annotated[
+        float | None, typer.Option(help="Leave after so many seconds without work, or without an answer.", min=0)
+    ] = None,
     server: Annotated[
         str, typer.Option(help="URL of the API, for machines that reach no database; the token is QGJOB_TOKEN.")
     ] = "",
@@ -130,7 +132,7 @@ def work(
     except ConfigError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(Exit.USAGE)
-    except (Unusable, Refused) as error:
+    except (Unusable, Refused, Unanswered) as error:
         typer.echo(f"error: {error}", err=True)
         # To be started again helps the second only.
         sys.exit(Exit.REFUSED if isinstance(error, Refused) else Exit.UNAVAILABLE)
@@ -154,11 +156,14 @@ async def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
-        refused: list[Refused | ConfigError] = []
+        refused: list[Exception] = []
         try:
             if not await worker.run():
                 leave_within(CLOSES_S)
         except* (Refused, ConfigError) as group:
+            refused = leaves(group)
+        except* Unanswered as group:
+            leave_within(CLOSES_S, Exit.UNAVAILABLE)
             refused = leaves(group)
         finally:
             await backend.close()
@@ -168,15 +173,15 @@ async def serve(
             raise refused[0]
 
 
-def leave_within(seconds: float) -> None:
-    timer = threading.Timer(seconds, os._exit, (0,))
+def leave_within(seconds: float, code: int = Exit.OK) -> None:
+    timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
 
 
-def leaves(group: BaseExceptionGroup[Refused | ConfigError]) -> list[Refused | ConfigError]:
+def leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
     """The errors themselves, without the nesting of the task groups they went through."""
-    found: list[Refused | ConfigError] = []
+    found: list[Exception] = []
     for error in group.exceptions:
         found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found

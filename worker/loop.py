@@ -16,7 +16,7 @@ from qgjob.tracing import Tracing
 from worker.batch_run import BatchRun
 from worker.devices import Backend, DeviceSpec
 from worker.executors import Executor
-from worker.protocol import Engine, Refused, wait
+from worker.protocol import Engine, Refused, Unanswered, wait
 from worker.results import Files
 from worker.spans import Spans
 
@@ -86,7 +86,8 @@ class Worker:
 
     async def run(self) -> bool:
         """Until drained, or idle for long enough. False: it left without waiting any longer for answers; leases run
-        out by themselves. Raises Refused when the engine does not want this worker."""
+        out by themselves. Raises Refused when the engine does not want this worker, and Unanswered when nobody has told
+        it to leave and it does so all the same."""
         over = asyncio.create_task(self._lose_patience())
         working = asyncio.create_task(self._work())
         try:
@@ -99,6 +100,8 @@ class Worker:
             over.cancel()
         if answered:
             working.result()
+        elif not self._draining.is_set():
+            raise Unanswered(f"nobody has answered for {self._idle_patience_s():g} s")
         return answered
 
     async def _end(self, over: asyncio.Task[None]) -> None:
@@ -115,18 +118,24 @@ class Worker:
     async def _lose_patience(self) -> None:
         """Until it is time to leave whether or not anybody answers: that may never happen."""
         now = asyncio.get_running_loop().time
-        await self._draining.wait()
-        if not self._registered:
-            return
+        if self._options.max_idle_s is None:
+            await self._draining.wait()
         ran_at = now()
         while not self._at_once.is_set():
+            if self._draining.is_set() and not self._registered:
+                return
             if any(run.is_running for run in self._runs.values()):
                 ran_at = now()
-            if now() > max(ran_at, self._heard_at) + self._options.lease_s:
-                log.warning("nobody has answered for %s s, and nothing runs: leaving", self._options.lease_s)
+            patience_s = self._options.lease_s if self._draining.is_set() else self._idle_patience_s()
+            if now() > max(ran_at, self._heard_at) + patience_s:
+                log.warning("nobody has answered for %g s, and nothing runs: leaving", patience_s)
                 return
             await wait(self._at_once, 0.2)
         await asyncio.sleep(GIVE_BACK_S)
+
+    def _idle_patience_s(self) -> float:
+        """Who leaves when there is no work does so also when nobody says whether there is."""
+        return max(self._options.lease_s, self._options.max_idle_s or 0.0)
 
     async def _work(self) -> None:
         await self._engine.register_worker(

@@ -30,6 +30,10 @@ class Refused(Exception):
         self.rule = rule
 
 
+class Unanswered(Exception):
+    """Nobody has answered for so long that the worker leaves; the message says how long."""
+
+
 class Passing(Exception):
     """Nothing was answered, but will be: the message says what stands in the way."""
 
