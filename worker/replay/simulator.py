@@ -87,7 +87,8 @@ class Simulator:
         return Device(name, found.device_id)
 
     def run(self, workload: Workload) -> Schedule:
-        """Until the last test has ended. Times in the schedule count from now. Raises Wrong."""
+        """Until the last test has ended, and each device knows it: one may be installing for tests that others have taken
+        back. Times in the schedule count from now. Raises Wrong."""
         began_s = self.now_s
         progress = Progress(Schedule([0.0] * len(workload)))
         self._events.clear()
@@ -95,7 +96,7 @@ class Simulator:
             self._plan(began_s + submission.at_s, "arrival", place)
         self._plan(began_s, "beat")
         last_s = began_s
-        while progress.arrived < len(workload) or len(progress.finished) < len(progress.of_job):
+        while progress.arrived < len(workload) or len(progress.finished) < len(progress.of_job) or self._held:
             kinds = self._next_moment(workload, progress, began_s)
             if kinds & {"arrival", "installed", "start", "end"}:
                 last_s = self.now_s
