@@ -95,12 +95,11 @@ def test_a_batch_fits_into_a_session_by_what_is_predicted(engine: Engine) -> Non
     assert len(engine.claim(driver, max_s=None).jobs) == 10
 
 
-def test_two_emulators_share_what_two_places_of_a_cloud_would(engine: Engine) -> None:
-    """Not in equal parts: an emulator keeps its installation, so the next claim costs it nothing."""
-    engine.submit(*(f"{number}.js" for number in range(20)))
-    one = engine.drive()
-    engine.drive("phone-2")
-    assert len(engine.claim(one).jobs) == 5
+def test_emulators_share_what_is_left_again_and_again(engine: Engine) -> None:
+    """An emulator keeps its installation, so it comes back for more, and leaves of it what another could do."""
+    engine.submit(*(f"{number:02}.js" for number in range(12)))
+    drivers = [engine.drive(f"phone-{number}") for number in range(3)]
+    assert [len(engine.claim(driver).jobs) for driver in drivers] == [12 // 3, 8 // 3, 6 // 3]
 
 
 def test_the_session_is_what_an_install_costs_in_a_cloud(engine: Engine) -> None:

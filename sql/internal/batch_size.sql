@@ -1,15 +1,14 @@
--- How many jobs a device takes at once: the longest first, together about half of its share of what is left, if every
--- device that would be worth its install came to help. So big groups are taken in few claims and the last jobs one by one,
--- and no device sits on work that another could do. Where there is no other, it takes all.
--- A device that is wiped after each batch pays for every claim, so it takes its whole share, of what the devices that may
--- still come would take; an idle one takes back what is too much. p_max_s: more work than that does not fit in a session.
+-- How many jobs a device takes at once: the longest first, together its share of what is left, as if all devices that could
+-- come to this group did, and no less than an install's time, for starting a batch costs something, too. So a group is
+-- done in few batches, the last of them small; what turns out to be too much an idle device takes back. Where there is no
+-- other, it takes all. Devices of a cloud that serve the group already come for no more of it: each is wiped after its
+-- batch. p_max_s: more work than that does not fit in a session.
 drop function if exists qgjob.batch_size(qgjob.job_group, integer);
 create or replace function qgjob.batch_size(p_group qgjob.job_group, p_max_jobs integer, p_max_s double precision)
 returns integer language plpgsql volatile as $$
 declare
-  v_helpers double precision;
+  v_helpers integer;
   v_remaining_s double precision;
-  v_worth double precision;
   v_most_s double precision := coalesce(p_max_s, 'infinity');
 begin
   select count(*) into v_helpers
@@ -17,11 +16,9 @@ begin
   where target = p_group.target and labels @> p_group.selector and qgjob.serves(org_ids, p_group.org_id);
   if v_helpers > 1 then
     -- As much as full batches for all of them would need, or the batches of a big group get small where many help.
-    v_remaining_s := qgjob.remaining_s(p_group.group_id, least(2000, greatest(500, 2 * v_helpers * p_max_jobs))::integer);
-    v_worth := v_remaining_s / greatest(1, qgjob.install_s(p_group.org_id, p_group.target));
-    v_most_s := least(v_most_s, v_remaining_s / case when qgjob.is_wiped(p_group.target)
-      then greatest(1, least(v_helpers - p_group.devices, v_worth))
-      else 2 * greatest(1, p_group.devices + 1, least(v_helpers, v_worth)) end);
+    v_remaining_s := qgjob.remaining_s(p_group.group_id, least(2000, greatest(500, v_helpers * p_max_jobs)));
+    v_most_s := least(v_most_s, greatest(qgjob.install_s(p_group.org_id, p_group.target),
+      v_remaining_s / greatest(1, v_helpers - case when qgjob.is_wiped(p_group.target) then p_group.devices else 0 end)));
   elsif v_most_s = 'infinity' then
     return p_max_jobs;
   end if;

@@ -69,9 +69,6 @@ begin
       else qgjob.choose_group(v_device, v_live.batch_id is null and v_look = 1) end;
     exit when v_group.group_id is null;
     select * into v_group from qgjob.job_group where group_id = v_group.group_id;
-    if v_follows then  -- counted as one that comes, as everywhere
-      v_group.devices := v_group.devices - 1;
-    end if;
     v_jobs := array(
       select job_id from qgjob.job where group_id = v_group.group_id and status = 'pending'
       order by priority desc, failed_before desc, predicted_s desc, job_id
