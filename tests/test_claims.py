@@ -146,6 +146,66 @@ def test_nothing_waits_for_devices_that_come_back_late_or_never(engine: Engine) 
     assert len(engine.claim(idle).jobs) == 1
 
 
+def holder_and_another(engine: Engine) -> tuple[Driver, Driver]:
+    """Two idle devices, of which the first holds the build of the job that waits."""
+    holder, another = engine.drive("phone-1"), engine.drive("phone-2")
+    engine.submit("a.js")
+    engine.run_batch(holder)
+    assert engine.claim(holder) is None
+    engine.rows("update qgjob.install_timing set mean_s = 20 returning 1")
+    engine.submit("a.js")
+    return holder, another
+
+
+def test_a_group_is_left_to_an_idle_device_that_holds_its_build(engine: Engine) -> None:
+    holder, another = holder_and_another(engine)
+    assert engine.claim(another) is None, "whoever asks first"
+    batch = engine.claim(holder)
+    assert (paths(batch), batch.install) == (["a.js"], False)
+
+
+def test_a_group_does_not_wait_for_an_idle_device_for_longer_than_an_install(engine: Engine) -> None:
+    _, another = holder_and_another(engine)
+    engine.move_clock(19)
+    assert engine.claim(another) is None
+    engine.move_clock(2)
+    assert engine.claim(another).install
+
+
+def test_a_group_with_work_for_two_is_not_left_to_one(engine: Engine) -> None:
+    _, another = holder_and_another(engine)
+    engine.submit("b.js")  # 30 s each, as long as nothing is known
+    engine.rows("update qgjob.job set predicted_s = 30 where status = 'pending' returning 1")
+    assert len(engine.claim(another).jobs) == 1
+
+
+@pytest.mark.parametrize("why", ["busy", "lost", "drains", "quarantined", "other labels", "of others"])
+def test_a_group_is_not_left_to_a_device_that_would_not_take_it(engine: Engine, why: str) -> None:
+    holder, another = holder_and_another(engine)
+    match why:
+        case "busy":
+            engine.submit({"test_path": "z.js", "reset": "none", "priority": "urgent"})
+            assert paths(engine.claim(holder)) == ["z.js"]
+        case "lost":
+            engine.rows("update qgjob.worker set seen_at = seen_at - interval '1 hour' where worker_id = %s returning 1",
+                        holder.worker_id)  # fmt: skip
+        case "drains":
+            engine.call("drain_worker", worker_id=holder.worker_id)
+        case "quarantined":
+            engine.call("quarantine_device", device_id=holder.device_id, reason="broken glass")
+        case "other labels":
+            engine.rows("update qgjob.device set labels = '{\"region\": \"eu\"}' where device_id = %s returning 1",
+                        another.device_id)  # fmt: skip
+            engine.submit({"test_path": "b.js", "selector": {"region": "eu"}})
+            assert paths(engine.claim(another)) == ["b.js"]
+            return
+        case _:
+            engine.rows(
+                "update qgjob.device set org_ids = '{globex}' where device_id = %s returning 1", holder.device_id
+            )
+    assert paths(engine.claim(another)) == ["a.js"]
+
+
 @pytest.mark.parametrize("leaves", ["quarantine_device", "drain_worker"])
 def test_nothing_waits_for_a_device_that_takes_nothing_more(engine: Engine, leaves: str) -> None:
     engine.submit("a.js")

@@ -3,7 +3,7 @@ create or replace function qgjob.best_group(p_lane_id bigint) returns bigint lan
   select job_group.group_id
   from qgjob.job_group
   where lane_id = p_lane_id and head_priority is not null
-    and (devices = 0 or qgjob.is_worth_joining(job_group))
+    and qgjob.is_worth_joining(job_group)
   order by head_priority desc, (devices > 0), rank_at
   limit 1
 $$;

@@ -43,7 +43,7 @@ begin
   groups_ahead := case when v_job.status = 'pending' and v_fit.devices > 0 and v_fit.keepers = 0
     then qgjob.groups_before(v_group, v_fit.list) else 0 end;
   if v_job.status = 'pending' and groups_ahead = 0 and qgjob.has_room(v_job.org_id)
-    and (v_fit.keepers > 0 or v_group.devices = 0 or qgjob.is_worth_joining(v_group))
+    and (v_fit.keepers > 0 or qgjob.is_worth_joining(v_group))
   then
     predicted_device := v_fit.name;
     predicted_start_s := v_fit.start_s + work_ahead_s

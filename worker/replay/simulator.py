@@ -87,8 +87,8 @@ class Simulator:
         return Device(name, found.device_id)
 
     def run(self, workload: Workload) -> Schedule:
-        """Until the last test has ended, and each device knows it: one may be installing for tests that others have taken
-        back. Times in the schedule count from now. Raises Wrong."""
+        """Until the last test has ended, and each device knows it: one may be installing for tests that others have
+        taken back. Times in the schedule count from now. Raises Wrong."""
         began_s = self.now_s
         progress = Progress(Schedule([0.0] * len(workload)))
         self._events.clear()
