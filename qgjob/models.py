@@ -173,11 +173,12 @@ class Attempt(Struct):
 
 
 class Log(Struct):
-    """The end of what a job's latest attempt printed."""
+    """The end of what an attempt of a job printed. `message`: why it failed."""
 
     job_id: int
     attempt: int
     log: str
+    message: str | None = None
 
 
 class LiveLog(Struct):

@@ -146,6 +146,7 @@ def qgjob(
         check=False,
         cwd=cwd,
         encoding="utf-8",
+        errors="surrogateescape",
         env=environment(server, variables),
         input=stdin,
         timeout=60,

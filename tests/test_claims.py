@@ -187,7 +187,7 @@ def test_a_group_is_not_left_to_a_device_that_would_not_take_it(engine: Engine, 
             engine.submit({"test_path": "z.js", "reset": "none", "priority": "urgent"})
             assert paths(engine.claim(holder)) == ["z.js"]
         case "lost":
-            engine.rows("update qgjob.worker set seen_at = seen_at - interval '1 hour' where worker_id = %s returning 1",
+            engine.rows("update qgjob.worker set seen_at = seen_at - interval '1 h' where worker_id = %s returning 1",
                         holder.worker_id)  # fmt: skip
         case "drains":
             engine.call("drain_worker", worker_id=holder.worker_id)

@@ -395,6 +395,7 @@ def test_a_build_is_trusted_while_the_same_worker_registers_its_device_again(eng
     [
         ({"labels": {"platform": 1}}, "labels_are_strings"),
         ({"name": ""}, "device_name_is_short"),
+        ({"name": "a\nb"}, "device_name_is_short"),
         ({"target": "toaster"}, "target_is_known"),
         ({"worker_id": 10_000}, "worker_exists"),
     ],
@@ -411,6 +412,7 @@ def test_a_device_is_well_formed(engine: Engine, change: dict[str, object], cons
         ({"targets": []}, "target_is_known"),
         ({"targets": ["toaster"]}, "target_is_known"),
         ({"name": "x" * 129}, "worker_name_is_short"),
+        ({"name": "a\nb"}, "worker_name_is_short"),
         ({"lease_s": 0}, "lease_in_range"),
         ({"lease_s": None}, "lease_in_range"),
     ],

@@ -220,6 +220,8 @@ def test_a_file_that_cannot_be_read_is_named_once_and_says_why(tmp_path: Path) -
     for flag in ("--tests-from", "--manifest"):
         assert refused(f"{flag}=gone", cwd=tmp_path).stderr == "error: cannot read gone: No such file or directory\n"
         assert "cannot read latin.txt: it is not UTF-8 text" in refused(f"{flag}=latin.txt", cwd=tmp_path).stderr
+        binary = qgjob("submit", *IDS, f"{flag}=-", stdin="tests/caf\udce9.js\n")
+        assert (binary.exit, binary.stderr) == (2, "error: cannot read stdin: it is not UTF-8 text\n")
 
 
 def test_a_label_has_one_value(tmp_path: Path) -> None:

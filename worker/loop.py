@@ -111,7 +111,11 @@ class Worker:
             await asyncio.wait({ending}, timeout=LAST_WORD_S)
         answered = ending.done()
         await stopped(ending)
-        log.info("%s has left%s", self._options.name, "" if answered else " without an answer: its leases run out")
+        log.info(
+            "%s has left%s",
+            self._options.name,
+            "" if answered else " without an answer: what it may hold goes back when its lease has run out",
+        )
         if answered:
             ending.result()
 
@@ -314,10 +318,10 @@ class Worker:
         batch = run.batch
         logs.bind(batch_id=batch.lease, org_id=batch.org_id, device=batch.device)
         log.info(
-            "batch %s on %s: %s jobs of %s/%s%s",
+            "batch %s on %s: %s of %s/%s%s",
             batch.lease,
             batch.device,
-            len(batch.jobs),
+            "1 job" if len(batch.jobs) == 1 else f"{len(batch.jobs)} jobs",
             batch.org_id,
             batch.app_version_id,
             ", install" if batch.install else "",

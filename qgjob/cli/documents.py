@@ -26,12 +26,13 @@ class Fault(NamedTuple):
 
 def text_of(file: str | Path) -> str:
     """Of a file; of stdin for -."""
+    piped = str(file) == "-"
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return (sys.stdin.buffer.read() if piped else Path(file).read_bytes()).decode()
     except OSError as error:
         raise Usage(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Usage(f"cannot read {file}: it is not UTF-8 text") from error
+        raise Usage(f"cannot read {'stdin' if piped else file}: it is not UTF-8 text") from error
 
 
 def parsed(file: Path) -> tuple[str, Any]:

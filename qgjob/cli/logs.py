@@ -62,8 +62,7 @@ def logs(
         with commands_stopped():
             output.answer_bytes(log.log.encode()) if raw else output.answer_as_printed(plain(log.log))
     else:
-        message = next((one.message for one in client.attempts(job_id) if one.number == log.attempt), None)
-        output.say(f"attempt {log.attempt} of job {log.job_id} {silent(message)}")
+        output.say(f"attempt {log.attempt} of job {log.job_id} {silent(log)}")
     return Exit.OK
 
 
@@ -79,16 +78,16 @@ def print_run(client: Client, run_id: str, *, every: bool, raw: bool, as_json: b
     with commands_stopped():
         for job, log in found:
             output.answer_as_printed(("\n" if printed else "") + heading(job, log.attempt))
-            text = log.log or f"({silent(job.message)})"
+            text = log.log or f"({silent(log)})"
             output.answer_bytes(f"{text.rstrip()}\n".encode()) if raw else output.answer_as_printed(plain(text))
             printed = True
     if not printed:
         output.say(f"no job of run {run.run_id} has a log yet" if every else f"no job of run {run.run_id} has failed")
 
 
-def silent(message: str | None) -> str:
+def silent(log: Log) -> str:
     """Why there is nothing to read, where that is known: a spec that does not exist prints nothing."""
-    return "printed nothing" + (f": {output.said(message)}" if message else "")
+    return "printed nothing" + (f": {output.said(log.message)}" if log.message else "")
 
 
 def document(job: Job, log: Log) -> dict[str, Any]:

@@ -13,9 +13,9 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'target_is_known', column = 'target_types',
       message = 'A worker drives one or more of emulator, device, browserstack.';
   end if;
-  if p_name is null or length(p_name) not between 1 and 128 then
+  if p_name is null or length(p_name) not between 1 and 128 or p_name ~ '[[:cntrl:]]' then
     raise exception using errcode = 'QJ422', constraint = 'worker_name_is_short', column = 'name',
-      message = 'The name of a worker has 1 to 128 characters.';
+      message = 'The name of a worker has 1 to 128 characters, all of which can be printed.';
   elsif coalesce(length(p_version) > 128, true) then
     raise exception using errcode = 'QJ422', constraint = 'version_is_short', column = 'version',
       message = 'The version of a worker has at most 128 characters.';
