@@ -14,7 +14,7 @@ comment on column reporting.workers.version is 'Its version of qgjob.';
 comment on column reporting.workers.status is
   'live, draining (leaves when its tests have ended), lost (not heard of for longer than its lease) or ended.';
 comment on column reporting.workers.targets is 'The kinds of devices that it drives.';
-comment on column reporting.workers.devices is 'How many devices it drives now.';
+comment on column reporting.workers.devices is 'How many devices it drives; of a lost one: drove when it was heard of last.';
 comment on column reporting.workers.started_at is 'When it registered.';
 comment on column reporting.workers.seen_at is 'When it was heard of last.';
 comment on column reporting.workers.org_ids is 'The organisations that it serves; null is everybody.';
