@@ -157,7 +157,7 @@ def test_log_lines_say_what_they_are_about(services: Services, tmp_path: Path) -
         1,
     )
     assert re.fullmatch("[0-9a-f]{16}", submitted["request_id"])
-    (batch,) = [line for line in lines(tmp_path / "lab.log") if "jobs of" in line["message"]]
+    (batch,) = [line for line in lines(tmp_path / "lab.log") if "1 job of" in line["message"]]
     assert (batch["batch_id"], batch["org_id"], batch["device"], batch["level"]) == (1, "acme", "lab-1", "info")
 
 

@@ -55,7 +55,9 @@ def statuses(engine: Engine) -> list[tuple[Any, ...]]:
 
 def finish_a_run(engine: Engine, *tests: str, device: str = "phone-1") -> int:
     run = engine.submit(*(tests or ("a.js",)))
-    engine.run_all(engine.drive(device))
+    driver = engine.drive(device)
+    engine.run_all(driver)
+    engine.call("end_worker", worker_id=driver.worker_id)  # or the next run's jobs would be left to this device
     return int(run.run_id)
 
 
