@@ -237,7 +237,7 @@ class Calls(RuleBasedStateMachine):
         self.engine.rows(
             "update qgjob.batch set expires_at = qgjob.now() - interval '1 hour' where ended_at is null returning 1"
         )
-        self.engine.rows("update qgjob.worker set lease_s = 1 returning 1")
+        self.engine.rows("update qgjob.worker set seen_at = seen_at - interval '1 hour', lease_s = 1 returning 1")
         self.engine.call("housekeep")
         self.engine.run_all(self.engine.drive("the last one"))
         self.no_rule_is_broken()
