@@ -75,6 +75,15 @@ def test_devices_of_a_cloud_share_a_group_evenly_in_one_batch_each(engine: Engin
     assert [len(engine.claim(driver).jobs) for driver in slots] == [4, 4, 4]
 
 
+def test_devices_of_a_cloud_do_not_count_those_that_leave(engine: Engine) -> None:
+    engine.submit(*(f"{number:02}.js" for number in range(20)), defaults=CLOUD)
+    leaving, staying = ([slot(engine, f"{name}-{number}") for number in range(2)] for name in ("old", "new"))
+    assert [len(engine.claim(driver).jobs) for driver in leaving] == [20 // 4, 15 // 3]
+    for driver in leaving:
+        engine.call("drain_worker", worker_id=driver.worker_id)
+    assert [len(engine.claim(driver).jobs) for driver in staying] == [5, 5]
+
+
 def test_a_batch_of_a_cloud_is_worth_its_session(engine: Engine) -> None:
     engine.submit(*(f"{number:02}.js" for number in range(12)), defaults=CLOUD)
     engine.rows("insert into qgjob.install_timing values ('acme', 'browserstack', 90) returning 1")

@@ -179,6 +179,23 @@ def test_a_group_with_work_for_two_is_not_left_to_one(engine: Engine) -> None:
     assert len(engine.claim(another).jobs) == 1
 
 
+def test_a_device_does_not_leave_its_build_for_what_is_left_to_another(engine: Engine) -> None:
+    holder, another = engine.drive("phone-1"), engine.drive("phone-2")
+    for driver, build in ((holder, "v1"), (another, "v2")):
+        engine.submit("a.js", build=build)
+        engine.run_batch(driver)
+        assert engine.claim(driver) is None
+    engine.rows("update qgjob.install_timing set mean_s = 20 returning 1")
+    engine.submit("a.js", "b.js", build="v1")
+    engine.submit("c.js", org="globex")
+    engine.submit("a.js", build="v2", defaults={"priority": "urgent"})
+    engine.rows("update qgjob.job set predicted_s = 1 where status = 'pending' returning 1")
+    batch = engine.claim(holder)
+    assert (batch.org_id, batch.app_version_id, batch.install) == ("acme", "v1", False)
+    batch = engine.claim(another)
+    assert (batch.app_version_id, batch.install) == ("v2", False)
+
+
 @pytest.mark.parametrize("why", ["busy", "lost", "drains", "quarantined", "other labels", "of others"])
 def test_a_group_is_not_left_to_a_device_that_would_not_take_it(engine: Engine, why: str) -> None:
     holder, another = holder_and_another(engine)

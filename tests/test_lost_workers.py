@@ -127,6 +127,16 @@ def test_a_second_signal_gives_back_the_running_test_too(engine: Engine, service
     assert (seen.pending, seen.attempts) == (1, 0)
 
 
+def test_a_device_that_has_left_a_burst_worker_is_waited_for_by_nobody(engine: Engine, services: Services) -> None:
+    engine.submit("short.js", build="v1")
+    engine.submit("hang.js", build="v2")
+    worker = services.worker("burst", "--devices", "2", "--setting", "duration_s=0.05", "--burst")
+    query = "select array_agg(status order by status) from reporting.devices"
+    assert wait_until(lambda: engine.value(query) == ["busy", "offline"], 30), worker.last_lines()
+    engine.submit("short.js", build="v1")
+    assert engine.claim(engine.drive()).app_version_id == "v1"
+
+
 def test_a_burst_worker_leaves_when_nothing_is_pending(engine: Engine, services: Services) -> None:
     run = engine.submit("tests/a.spec.js", "tests/b.spec.js")
     worker = services.worker("burst", "--setting", "duration_s=0.05", "--burst")

@@ -51,7 +51,7 @@ def test_three_apis_and_four_workers_share_five_hundred_jobs(engine: Engine, ser
 
 def test_one_submission_after_the_other_is_one_install(engine: Engine, services: Services) -> None:
     """Of two idle devices it is the one that has the build which takes the next, whichever asks first."""
-    services.worker("lab", "--devices", "3", "--setting", "duration_s=0.01", "--backend-setting", "install_s=1")
+    services.worker("lab", "--devices", "3", "--setting", "duration_s=0.01", "--backend-setting", "install_s=5")
     for number in range(8):
         run = engine.submit(f"{number}.js").run_id
         assert wait_until(lambda run=run: engine.run(run).finished_at, 30)

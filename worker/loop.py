@@ -31,6 +31,11 @@ PROBE_EVERY_S = 60.0
 # How long giving back may take after the second signal, and what is said last when nobody has answered before.
 GIVE_BACK_S = 4.0
 LAST_WORD_S = 1.0
+# How long somebody may take to answer before a worker that is to leave without work does so: without a batch, and with.
+REACHES_S = 10.0
+HOLDS_S = 300.0
+# After so long without a look at the clock the process itself was stopped.
+PAUSED_S = 5.0
 
 
 class Options(Struct, frozen=True):
@@ -101,7 +106,7 @@ class Worker:
         if answered:
             working.result()
         elif not self._draining.is_set():
-            raise Unanswered(f"nobody has answered for {self._idle_patience_s():g} s")
+            raise Unanswered("nobody has answered for too long")
         return answered
 
     async def _end(self, over: asyncio.Task[None]) -> None:
@@ -124,22 +129,25 @@ class Worker:
         now = asyncio.get_running_loop().time
         if self._options.max_idle_s is None:
             await self._draining.wait()
-        ran_at = now()
+        looked_at = ran_at = now()
         while not self._at_once.is_set():
             if self._draining.is_set() and not self._registered:
                 return
-            if any(run.is_running for run in self._runs.values()):
+            if any(run.is_running for run in self._runs.values()) or now() > looked_at + PAUSED_S:
                 ran_at = now()
-            patience_s = self._options.lease_s if self._draining.is_set() else self._idle_patience_s()
-            if now() > max(ran_at, self._heard_at) + patience_s:
-                log.warning("nobody has answered for %g s, and nothing runs: leaving", patience_s)
+            looked_at = now()
+            if now() > max(ran_at, self._heard_at) + self._patience_s():
+                log.warning("nobody has answered for %g s, and nothing runs: leaving", self._patience_s())
                 return
             await wait(self._at_once, 0.2)
         await asyncio.sleep(GIVE_BACK_S)
 
-    def _idle_patience_s(self) -> float:
-        """Who leaves when there is no work does so also when nobody says whether there is."""
-        return max(self._options.lease_s, self._options.max_idle_s or 0.0)
+    def _patience_s(self) -> float:
+        """Who leaves when there is no work does so also when nobody says whether there is, but not soon with results
+        that somebody may still take."""
+        if self._draining.is_set():
+            return self._options.lease_s
+        return max(self._options.lease_s, self._options.max_idle_s or 0.0, HOLDS_S if self._runs else REACHES_S)
 
     async def _work(self) -> None:
         await self._engine.register_worker(
@@ -221,9 +229,9 @@ class Worker:
         device_id = await self._take(drive)
         if device_id is not None:
             await self._serve(drive, device_id)
-            if drive.leaving.is_set():  # with what was claimed just then
-                why = "is not connected any more" if drive.gone.is_set() else "has left with its worker"
-                await self._engine.release_device(device_id, f"{drive.device.name} {why}.")
+            # With what was claimed just then; and nothing shall wait for an idle device that has left.
+            why = "is not connected any more" if drive.gone.is_set() else "has left with its worker"
+            await self._engine.release_device(device_id, f"{drive.device.name} {why}.")
         drive.ended.set()
         if not drive.gone.is_set() and all(other.ended.is_set() for other in self._drives.values()):
             self._leaving.set()  # every device was idle for long enough
@@ -307,7 +315,10 @@ class Worker:
             for task in (claim, leaving):
                 task.cancel()
             await asyncio.gather(claim, leaving, return_exceptions=True)
-        batch = None if claim.cancelled() else claim.result()
+        if claim.cancelled():
+            return None
+        batch = claim.result()
+        self._heard_at = asyncio.get_running_loop().time()
         if batch is None:
             return None
         traces = await self._engine.traces(batch.lease) if self._tracing else []

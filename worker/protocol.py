@@ -31,7 +31,7 @@ class Refused(Exception):
 
 
 class Unanswered(Exception):
-    """Nobody has answered for so long that the worker leaves; the message says how long."""
+    """Nobody has answered for so long that the worker leaves."""
 
 
 class Passing(Exception):

@@ -7,18 +7,22 @@ drop function if exists qgjob.batch_size(qgjob.job_group, integer);
 create or replace function qgjob.batch_size(p_group qgjob.job_group, p_max_jobs integer, p_max_s double precision)
 returns integer language plpgsql volatile as $$
 declare
-  v_helpers integer;
+  v_fitting bigint;
+  v_helpers bigint;
   v_remaining_s double precision;
   v_most_s double precision := coalesce(p_max_s, 'infinity');
 begin
-  select count(*) into v_helpers
+  select count(*), count(*) filter (where not (qgjob.is_wiped(target) and exists (
+      select from qgjob.batch
+      where batch.device_id = device.device_id and ended_at is null and group_id = p_group.group_id)))
+  into v_fitting, v_helpers
   from qgjob.live_devices() as device
   where target = p_group.target and labels @> p_group.selector and qgjob.serves(org_ids, p_group.org_id);
-  if v_helpers > 1 then
+  if v_fitting > 1 then
     -- As much as full batches for all of them would need, or the batches of a big group get small where many help.
-    v_remaining_s := qgjob.remaining_s(p_group.group_id, least(2000, greatest(500, v_helpers * p_max_jobs)));
-    v_most_s := least(v_most_s, greatest(qgjob.install_s(p_group.org_id, p_group.target),
-      v_remaining_s / greatest(1, v_helpers - case when qgjob.is_wiped(p_group.target) then p_group.devices else 0 end)));
+    v_remaining_s := qgjob.remaining_s(p_group.group_id, least(2000, greatest(500, v_fitting * p_max_jobs))::integer);
+    v_most_s := least(v_most_s,
+      greatest(qgjob.install_s(p_group.org_id, p_group.target), v_remaining_s / greatest(1, v_helpers)));
   elsif v_most_s = 'infinity' then
     return p_max_jobs;
   end if;

@@ -3,7 +3,7 @@
 --   2. the lane with the lowest pass, which is the organisation that was given the least device time for its weight;
 --   3. in all lanes of that organisation the highest priority, then groups that no device serves, then the one that would
 --      be done first had it been alone since its oldest job came (which is age plus work, so that neither small nor old
---      ones wait for long). A further device joins a group only where that is_worth_joining.
+--      ones wait for long). A device comes to a group only where that is_worth_joining.
 -- Returns with the organisation's lanes taken, so that no two devices are the first of a group. What somebody else has taken
 -- is passed over at first and waited for only by a transaction that holds no other lane, so that claims do not deadlock; so
 -- is an organisation's room, which is taken before its lanes. Lanes that turn out to have no pending job are put to rest at

@@ -35,7 +35,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
         order by head_priority desc, (devices > 0), rank_at limit 500
       ) as other
       where other.group_id <> p_group.group_id
-        and (other.devices = 0 or qgjob.is_worth_joining(other.job_group))
+        and qgjob.is_worth_joining(other.job_group)
         and (not is_own or (-other.head_priority, other.devices > 0, other.rank_at)
           < (-p_group.head_priority, p_group.devices > 0, p_group.rank_at))
       limit most

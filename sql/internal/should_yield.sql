@@ -1,11 +1,11 @@
--- Must a device that could go on with this group leave it for one of better right? At once for a higher priority of the same
--- organisation that no device serves. After 20 installs' time on the build for a group of equal or better right that no
+-- Must a device that could go on with this group leave it for one of better right that it would be given (is_worth_joining)?
+-- At once for a higher priority of the same organisation that no device serves. After 20 installs' time on the build for a group of equal or better right that no
 -- device serves; and for one that devices serve, where its organisation is behind by as much and more of them are worth it.
 create or replace function qgjob.should_yield(p_device qgjob.device, p_group qgjob.job_group) returns boolean
 language sql volatile as $$
   select exists (
     select from qgjob.lanes_of_org(p_group.org_id, p_device) as lane join qgjob.job_group as other using (lane_id)
-    where other.head_priority > p_group.head_priority and other.devices = 0
+    where other.head_priority > p_group.head_priority and other.devices = 0 and qgjob.is_worth_joining(other)
   ) or (
     p_device.installed_at < qgjob.now() - make_interval(secs => 20 * qgjob.install_s(p_group.org_id, p_group.target))
     and exists (
@@ -21,7 +21,7 @@ language sql volatile as $$
             and (lane.org_id <> own.org_id or other.head_priority >= p_group.head_priority)
             and (other.devices = 0 or (
               lane.org_id <> own.org_id
-              and (own.pass - lane.pass) * org.weight >= 20 * qgjob.install_s(p_group.org_id, p_group.target)
-              and qgjob.is_worth_joining(other)))))
+              and (own.pass - lane.pass) * org.weight >= 20 * qgjob.install_s(p_group.org_id, p_group.target)))
+            and qgjob.is_worth_joining(other)))
   )
 $$;
