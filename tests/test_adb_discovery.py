@@ -199,7 +199,7 @@ def test_adb_drives_no_device_cloud() -> None:
 
 
 def test_a_setting_that_does_not_exist_is_a_wrong_configuration(lab: Lab) -> None:
-    with pytest.raises(ConfigError, match="batery_percent"):
+    with pytest.raises(ConfigError, match="unknown field `batery_percent`"):
         backend(lab, health={"batery_percent": 5})
 
 

@@ -146,6 +146,23 @@ def test_nothing_waits_for_devices_that_come_back_late_or_never(engine: Engine) 
     assert len(engine.claim(idle).jobs) == 1
 
 
+def take_away(engine: Engine, driver: Driver, why: str) -> None:
+    """From now on the device takes nothing of acme."""
+    match why:
+        case "lost":
+            engine.rows("update qgjob.worker set seen_at = seen_at - interval '2 h' where worker_id = %s returning 1",
+                        driver.worker_id)  # fmt: skip
+        case "drains":
+            engine.call("drain_worker", worker_id=driver.worker_id)
+        case "quarantined":
+            engine.call("quarantine_device", device_id=driver.device_id, reason="broken glass")
+        case "of others":
+            engine.rows("update qgjob.device set org_ids = '{globex}' where device_id = %s returning 1",
+                        driver.device_id)  # fmt: skip
+        case _:
+            raise ValueError(why)
+
+
 def holder_and_another(engine: Engine) -> tuple[Driver, Driver]:
     """Two idle devices, of which the first holds the build of the job that waits."""
     holder, another = engine.drive("phone-1"), engine.drive("phone-2")
@@ -203,13 +220,6 @@ def test_a_group_is_not_left_to_a_device_that_would_not_take_it(engine: Engine, 
         case "busy":
             engine.submit({"test_path": "z.js", "reset": "none", "priority": "urgent"})
             assert paths(engine.claim(holder)) == ["z.js"]
-        case "lost":
-            engine.rows("update qgjob.worker set seen_at = seen_at - interval '1 h' where worker_id = %s returning 1",
-                        holder.worker_id)  # fmt: skip
-        case "drains":
-            engine.call("drain_worker", worker_id=holder.worker_id)
-        case "quarantined":
-            engine.call("quarantine_device", device_id=holder.device_id, reason="broken glass")
         case "other labels":
             engine.rows("update qgjob.device set labels = '{\"region\": \"eu\"}' where device_id = %s returning 1",
                         another.device_id)  # fmt: skip
@@ -217,9 +227,7 @@ def test_a_group_is_not_left_to_a_device_that_would_not_take_it(engine: Engine, 
             assert paths(engine.claim(another)) == ["b.js"]
             return
         case _:
-            engine.rows(
-                "update qgjob.device set org_ids = '{globex}' where device_id = %s returning 1", holder.device_id
-            )
+            take_away(engine, holder, why)
     assert paths(engine.claim(another)) == ["a.js"]
 
 
@@ -282,18 +290,10 @@ def test_a_device_leaves_no_share_to_one_that_takes_nothing(engine: Engine, othe
     driver, second = engine.drive("phone-1"), engine.drive("phone-2")
     assert len(engine.claim(driver).jobs) == 5, "both may come"
     engine.release(engine.claim(driver).lease)
-    if other == "quarantined":
-        engine.call("quarantine_device", device_id=second.device_id, reason="broken glass")
-    elif other == "drains":
-        engine.call("drain_worker", worker_id=second.worker_id)
-    elif other == "of others":
-        engine.rows("update qgjob.device set org_ids = '{globex}' where device_id = %s returning 1", second.device_id)
-    else:
-        engine.rows("update qgjob.worker set seen_at = seen_at - interval '2 hours' where worker_id = %s returning 1",
-                    second.worker_id)  # fmt: skip
-        if other == "lost for long":
-            engine.call("housekeep")
-            assert engine.value("select ended_at is not null from qgjob.worker where worker_id = %s", second.worker_id)
+    take_away(engine, second, other.removesuffix(" for long"))
+    if other == "lost for long":
+        engine.call("housekeep")
+        assert engine.value("select ended_at is not null from qgjob.worker where worker_id = %s", second.worker_id)
     assert len(engine.claim(driver).jobs) == 10
 
 

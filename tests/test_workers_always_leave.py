@@ -51,12 +51,24 @@ def seconds_until_it_leaves(worker: Child, *signals: signal.Signals) -> float:
     return time.monotonic() - since
 
 
+def alone(services: Services, *options: str) -> Child:
+    """A worker that reaches nobody."""
+    server = f"http://127.0.0.1:{free_port()}"
+    without = ("QGJOB_DATABASE_URL",)
+    return services.start("lost", "worker", "--server", server, "--executor", "simulated", *options, without=without)
+
+
+def cut_off(engine: Engine, services: Services, wire: Wire, transport: str, *options: str, devices: int = 1) -> Child:
+    """A worker with a lease of 2 s, of which all devices wait for work, and that reaches nobody from now on."""
+    worker = wired(services, wire, transport, "--lease", "2", "--devices", str(devices), *options)
+    assert wait_until(lambda: engine.value("select count(*) from qgjob.device where waiting") == devices, 30)
+    wire.cut()
+    return worker
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_that_has_reached_nobody_yet_leaves_at_once(services: Services, number: signal.Signals) -> None:
-    worker = services.start(
-        "lost", "worker", "--server", f"http://127.0.0.1:{free_port()}", "--executor", "simulated",
-        "--lease", "3600", without=("QGJOB_DATABASE_URL",),
-    )  # fmt: skip
+    worker = alone(services, "--lease", "3600")
     assert wait_until(lambda: "cannot reach" in worker.last_lines(), 30), worker.last_lines()
     assert seconds_until_it_leaves(worker, number) < 5
 
@@ -65,9 +77,7 @@ def test_one_that_has_reached_nobody_yet_leaves_at_once(services: Services, numb
 def test_one_that_is_idle_leaves_when_its_lease_has_run_out(
     engine: Engine, services: Services, wire: Wire, transport: str
 ) -> None:
-    worker = wired(services, wire, transport, "--lease", "2", "--devices", "2")
-    assert wait_until(lambda: engine.value("select count(*) from qgjob.device where waiting") == 2, 30)
-    wire.cut()
+    worker = cut_off(engine, services, wire, transport, devices=2)
     assert seconds_until_it_leaves(worker, signal.SIGTERM) < 2 + 8
     assert "nobody has answered for 2 s" in worker.last_lines(100)
 
@@ -76,18 +86,13 @@ def test_one_that_is_idle_leaves_when_its_lease_has_run_out(
 def test_one_that_leaves_without_work_does_so_also_when_nobody_answers(
     engine: Engine, services: Services, wire: Wire, transport: str
 ) -> None:
-    worker = wired(services, wire, transport, "--lease", "2", "--max-idle", "12")
-    assert wait_until(lambda: engine.value("select count(*) from qgjob.device where waiting") == 1, 30)
-    wire.cut()
+    worker = cut_off(engine, services, wire, transport, "--max-idle", "12")
     assert worker.process.wait(60) == 5, worker.last_lines(50)
     assert worker.last_lines(1) == "error: nobody has answered for too long"
 
 
 def test_one_for_a_burst_does_not_wait_for_a_server_for_ever(services: Services) -> None:
-    worker = services.start(
-        "lost", "worker", "--server", f"http://127.0.0.1:{free_port()}", "--executor", "simulated",
-        "--lease", "2", "--burst", without=("QGJOB_DATABASE_URL",),
-    )  # fmt: skip
+    worker = alone(services, "--lease", "2", "--burst")
     assert worker.process.wait(60) == 5, worker.last_lines(50)
     assert worker.last_lines(1) == "error: nobody has answered for too long"
 

@@ -5,6 +5,7 @@ Stateless: kill it anywhere, and when its leases run out its unfinished jobs go 
 
 import asyncio
 import logging
+from collections.abc import Sized
 from contextlib import aclosing
 from typing import Any
 
@@ -135,9 +136,9 @@ class Worker:
                 return
             if any(run.is_running for run in self._runs.values()) or now() > looked_at + PAUSED_S:
                 ran_at = now()
-            looked_at = now()
-            if now() > max(ran_at, self._heard_at) + self._patience_s():
-                log.warning("nobody has answered for %g s, and nothing runs: leaving", self._patience_s())
+            looked_at, patience_s = now(), self._patience_s()
+            if looked_at > max(ran_at, self._heard_at) + patience_s:
+                log.warning("nobody has answered for %g s, and nothing runs: leaving", patience_s)
                 return
             await wait(self._at_once, 0.2)
         await asyncio.sleep(GIVE_BACK_S)
@@ -184,8 +185,7 @@ class Worker:
                 now, before = {device.name: device for device in devices}, listed or {}
                 if listed is None:
                     name = self._options.name
-                    some = "1 device" if len(now) == 1 else f"{len(now)} devices"
-                    log.info("%s is worker %s and drives %s", name, self._engine.worker_id, some)
+                    log.info("%s is worker %s and drives %s", name, self._engine.worker_id, some(now, "device"))
                 for name in before.keys() - now.keys():
                     self._lose(self._drives[name])
                 for name in now.keys() - before.keys():
@@ -332,7 +332,7 @@ class Worker:
             "batch %s on %s: %s of %s/%s%s",
             batch.lease,
             batch.device,
-            "1 job" if len(batch.jobs) == 1 else f"{len(batch.jobs)} jobs",
+            some(batch.jobs, "job"),
             batch.org_id,
             batch.app_version_id,
             ", install" if batch.install else "",
@@ -374,6 +374,10 @@ class Worker:
             if beat.draining and not self._draining.is_set():
                 self.drain()
             wait_s = min(self._options.lease_s / 3, BEAT_WAIT_S)
+
+
+def some(things: Sized, what: str) -> str:
+    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"
 
 
 async def stopped(task: asyncio.Task[Any]) -> None:

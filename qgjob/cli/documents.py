@@ -42,10 +42,9 @@ def parsed(file: Path) -> tuple[str, Any]:
     try:
         return text, json.loads(text) if of_json else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
-        hint = "it is read as TOML, for its name does not end in .json; YAML is not read"
-        raise Usage(
-            f"cannot use {file}: {error}", hint="it is read as JSON, for its name says so" if of_json else hint
-        ) from error
+        as_toml = "it is read as TOML, for its name does not end in .json; YAML is not read"
+        hint = "it is read as JSON, for its name says so" if of_json else as_toml
+        raise Usage(f"cannot use {file}: {error}", hint=hint) from error
 
 
 def fitting(file: Path, text: str, content: Any, kind: type[T]) -> T:

@@ -1,4 +1,5 @@
--- The devices, or one of them, offline ones last, by target and name; without p_all not those that nobody has driven for a day.
+-- The devices, or one of them, offline ones last, by target and name; without p_all not those that nobody has driven for a
+-- day.
 drop function if exists qgjob.list_devices(text);
 drop function if exists qgjob.list_devices(text, bigint);
 create or replace function qgjob.list_devices(

@@ -16,8 +16,7 @@ begin
       select from qgjob.batch
       where batch.device_id = device.device_id and ended_at is null and group_id = p_group.group_id)))
   into v_fitting, v_helpers
-  from qgjob.live_devices() as device
-  where target = p_group.target and labels @> p_group.selector and qgjob.serves(org_ids, p_group.org_id);
+  from qgjob.devices_for(p_group) as device;
   if v_fitting > 1 then
     -- As much as full batches for all of them would need, or the batches of a big group get small where many help.
     v_remaining_s := qgjob.remaining_s(p_group.group_id, least(2000, greatest(500, v_fitting * p_max_jobs))::integer);

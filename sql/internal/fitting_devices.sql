@@ -1,4 +1,4 @@
--- The live_devices that take jobs of this group. keeps: it holds the build and goes on with this group, as choose_group
+-- The devices_for this group, and what they do. keeps: it holds the build and goes on with this group, as choose_group
 -- has it. start_s: seconds until it could start one more of the group's jobs, by what is left of an install and of its
 -- batch; null where it goes on with another group that has its build.
 create or replace function qgjob.fitting_devices(p_group qgjob.job_group)
@@ -15,7 +15,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
       + case when further.group_id is null and held.build is distinct from p_group.build
           then qgjob.install_s(p_group.org_id, p_group.target) else 0 end
     end
-  from qgjob.live_devices() as device
+  from qgjob.devices_for(p_group) as device
   left join qgjob.batch on batch.device_id = device.device_id and batch.ended_at is null
   left join qgjob.job_group as current_group on current_group.group_id = batch.group_id
   cross join lateral (  -- once its batch has ended
@@ -29,6 +29,4 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
     order by head_priority desc, rank_at limit 1
   ) as further on (further.org_id = batch.org_id or qgjob.has_room(further.org_id))
     and not qgjob.should_yield(device, further.job_group)
-  where device.target = p_group.target and device.labels @> p_group.selector
-    and qgjob.serves(device.org_ids, p_group.org_id)
 $$;

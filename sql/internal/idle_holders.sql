@@ -5,8 +5,6 @@ set enable_seqscan = off set enable_mergejoin = off as $$
   select case when count(*) > 0
     and p_group.head_at > qgjob.now() - make_interval(secs => qgjob.install_s(p_group.org_id, p_group.target))
     then count(*) else 0 end
-  from qgjob.live_devices() as device
-  where installed_build = p_group.build and target = p_group.target and labels @> p_group.selector
-    and qgjob.serves(org_ids, p_group.org_id)
-    and not qgjob.is_busy(device_id)
+  from qgjob.devices_for(p_group)
+  where installed_build = p_group.build and not qgjob.is_busy(device_id)
 $$;

@@ -1,6 +1,7 @@
--- Must a device that could go on with this group leave it for one of better right that it would be given (is_worth_joining)?
--- At once for a higher priority of the same organisation that no device serves. After 20 installs' time on the build for a group of equal or better right that no
--- device serves; and for one that devices serve, where its organisation is behind by as much and more of them are worth it.
+-- Must a device that could go on with this group leave it for one of better right that it would be given, which
+-- is_worth_joining? At once for a higher priority of the same organisation that no device serves. After 20 installs' time on
+-- the build for a group of equal or better right that no device serves; and for one that devices serve, where its
+-- organisation is behind by as much.
 create or replace function qgjob.should_yield(p_device qgjob.device, p_group qgjob.job_group) returns boolean
 language sql volatile as $$
   select exists (
