@@ -5,8 +5,7 @@ import logging
 import os
 import resource
 import socket
-import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -17,12 +16,13 @@ from api.admin import token_app
 from api.announcements import Announcements
 from api.app import Settings, create_app
 from api.oidc import GITHUB, Issuer
-from api.sending import UnusableSetting, read_settings
+from api.sending import read_settings
 from api.upload_limit import UploadLimit
 from qgjob import logs, tracing
-from qgjob.errors import Exit
-from qgjob.store import UnusableStore, open_store
-from sql.schema import UnusableDatabase, require, require_role
+from qgjob.errors import Usage
+from qgjob.store import open_store
+from qgjob.usage import run_service
+from sql.schema import require, require_role
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -47,24 +47,17 @@ def serve(
         return
     url = os.environ.get("QGJOB_DATABASE_URL")
     if not url:
-        refuse("set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
+        raise Usage("set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
     asks = asks_for_tokens(host, without_authentication)
     limit = UploadLimit(megabytes("QGJOB_BUILD_MAX_MB", 2048), megabytes("QGJOB_ATTEMPT_MB", 50))
-    try:
-        store = open_store()
-        webhook_settings = read_settings()
-        issuer = issuer_of_environment()
-        logs.configure()
-        sql.prepare_threshold()
-    except (UnusableStore, UnusableSetting, logs.UnusableLog, ValueError) as error:
-        refuse(str(error))
+    store = open_store()
+    webhook_settings = read_settings()
+    issuer = issuer_of_environment()
+    logs.configure()
+    sql.prepare_threshold()
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
-    try:
-        asyncio.run(require(url))
-        asyncio.run(require_role(url, asks=asks))
-    except UnusableDatabase as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(Exit.UNAVAILABLE)
+    asyncio.run(require(url))
+    asyncio.run(require_role(url, asks=asks))
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
@@ -101,43 +94,39 @@ def bound(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        refuse(f"cannot listen on {host}, port {port}: {error.strerror}")
+        raise Usage(f"cannot listen on {host}, port {port}: {error.strerror}") from None
     return listener
 
 
 def asks_for_tokens(host: str, without_authentication: bool) -> bool:
     wanted = os.environ.get("QGJOB_AUTH") or ("off" if without_authentication or host in LOOPBACK else "required")
     if wanted not in ("required", "off"):
-        refuse(f"QGJOB_AUTH is required or off, not {wanted}")
+        raise Usage(f"QGJOB_AUTH is required or off, not {wanted}")
     if wanted == "required" and without_authentication:
-        refuse("QGJOB_AUTH=required and --without-authentication contradict each other")
+        raise Usage("QGJOB_AUTH=required and --without-authentication contradict each other")
     if wanted == "off" and host not in LOOPBACK and not without_authentication:
-        refuse(f"QGJOB_AUTH=off on {host} would let everybody in", "say --without-authentication, too, if you mean it")
+        raise Usage(
+            f"QGJOB_AUTH=off on {host} would let everybody in",
+            hint="say --without-authentication, too, if you mean it",
+        )
     return wanted == "required"
 
 
 def issuer_of_environment() -> Issuer | None:
-    """ValueError says what is wrong."""
+    """Raises Usage."""
     audience = os.environ.get("QGJOB_OIDC_AUDIENCE")
     if not audience:
         return None
     parts = urlsplit(audience)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.path or parts.query or parts.fragment:
-        raise ValueError(
-            "QGJOB_OIDC_AUDIENCE is the public URL of this server without a path: https://qgjob.example.com"
-        )
+        raise Usage("QGJOB_OIDC_AUDIENCE is the public URL of this server without a path: https://qgjob.example.com")
     return Issuer(os.environ.get("QGJOB_OIDC_ISSUER") or GITHUB, audience)
-
-
-def refuse(sentence: str, hint: str | None = None) -> NoReturn:
-    typer.echo(f"error: {sentence}" + (f"\nhint: {hint}" if hint else ""), err=True)
-    sys.exit(Exit.USAGE)
 
 
 def megabytes(variable: str, default: int) -> int:
     value = os.environ.get(variable) or str(default)
     if not value.isascii() or not value.isdigit():
-        refuse(f"{variable} is a whole number of megabytes")
+        raise Usage(f"{variable} is a whole number of megabytes")
     return int(value)
 
 
@@ -160,4 +149,4 @@ class Server(uvicorn.Server):
 
 
 if __name__ == "__main__":
-    app()
+    run_service(app)

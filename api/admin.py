@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import sys
 from typing import Annotated
 
 import psycopg
 import typer
 
 import sql
-from qgjob.errors import Exit
+from qgjob.errors import Refused, Unavailable, Usage
 from qgjob.models import Token
 from qgjob.tokens import hashed, hint, new_token
 
@@ -31,15 +30,13 @@ def create(
     """Create a token and print it: the only time that anybody sees it."""
     url = os.environ.get("QGJOB_DATABASE_URL")
     if not url:
-        typer.echo("error: set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob", err=True)
-        sys.exit(Exit.USAGE)
+        raise Usage("set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
     text = new_token()
     try:
         created = asyncio.run(stored(url, text, scope, org_id, name, expires_in_days))
     except psycopg.Error as error:  # also where the pool finds no connection
         known = error.diag.message_primary
-        typer.echo(f"error: {known or error}", err=True)
-        sys.exit(Exit.REFUSED if known else Exit.UNAVAILABLE)
+        raise Refused(known) if known else Unavailable(str(error)) from None
     whose = created.org_id or "all organisations"
     typer.echo(f"token {created.token_id} for {whose}: {', '.join(created.scopes)}", err=True)
     typer.echo(text)

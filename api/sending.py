@@ -19,6 +19,7 @@ from api.names import Names
 from api.notifiers import NotDelivered
 from qgjob import __version__
 from qgjob.addresses import AddressRefused, PinnedTransport, Resolver, is_public, judged
+from qgjob.errors import Usage
 from qgjob.transport import retry_after_s
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -26,10 +27,6 @@ CONNECT_S = 5.0
 AT_ONCE = 32  # deliveries, and so threads for their look-ups
 CHECKS_AT_ONCE = 8
 CHECK_S = 3.0
-
-
-class UnusableSetting(Exception):
-    """The message names the variable and says what it should look like."""
 
 
 class WebhookSettings(Struct, frozen=True):
@@ -41,18 +38,18 @@ class WebhookSettings(Struct, frozen=True):
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> WebhookSettings:
-    """Raises UnusableSetting."""
+    """Raises Usage."""
     try:
         names = environment.get("QGJOB_WEBHOOK_ALLOW", "").split(",")
         allowed = [ipaddress.ip_network(name.strip()) for name in names if name.strip()]
     except ValueError as error:
-        raise UnusableSetting(f"QGJOB_WEBHOOK_ALLOW is networks such as 10.0.0.0/8,::1/128: {error}") from None
+        raise Usage(f"QGJOB_WEBHOOK_ALLOW is networks such as 10.0.0.0/8,::1/128: {error}") from None
     public_url = environment.get("QGJOB_PUBLIC_URL", "").rstrip("/") or None
     if public_url is not None and not public_url.startswith(("http://", "https://")):
-        raise UnusableSetting("QGJOB_PUBLIC_URL is where people reach this API, such as https://qgjob.example.com")
+        raise Usage("QGJOB_PUBLIC_URL is where people reach this API, such as https://qgjob.example.com")
     limit = environment.get("QGJOB_WEBHOOK_TIMEOUT_S") or "20"
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= 45):  # a claim lasts 60
-        raise UnusableSetting("QGJOB_WEBHOOK_TIMEOUT_S is a whole number of seconds from 1 to 45")
+        raise Usage("QGJOB_WEBHOOK_TIMEOUT_S is a whole number of seconds from 1 to 45")
     return WebhookSettings(allowed, public_url, int(limit))
 
 

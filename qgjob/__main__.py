@@ -30,6 +30,7 @@ def run(arguments: list[str]) -> int:
     import typer
 
     from qgjob.cli import app, output
+    from qgjob.usage import usage
 
     as_json = "--json" in arguments
     try:
@@ -44,7 +45,7 @@ def run(arguments: list[str]) -> int:
     except Signalled as signalled:
         return signalled.exit
     except typer.TyperException as error:
-        output.say_error(output.usage(error), as_json=as_json)
+        output.say_error(usage(error, output.say), as_json=as_json)
         return Exit.USAGE
     except Exception as error:  # noqa: BLE001 - the last one: what arrives here is a bug, and must not look like a failed test
         if os.environ.get("QGJOB_DEBUG") == "1":

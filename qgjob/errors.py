@@ -1,4 +1,4 @@
-"""What can go wrong in the client, by name, and the exit code each one has. The codes are a public contract."""
+"""What ends a program of qgjob before its answer, by name, and the exit code of each: a public contract."""
 
 from enum import IntEnum
 from typing import ClassVar
@@ -51,7 +51,7 @@ class ClientError(Exception):
 
 
 class Usage(ClientError):
-    """The command cannot mean anything: nothing was sent."""
+    """The command, or a setting, cannot mean anything: nothing was done."""
 
     exit = Exit.USAGE
 

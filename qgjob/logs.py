@@ -13,14 +13,12 @@ from typing import Any
 
 import msgspec
 
+from qgjob.errors import Usage
+
 REPEATED_S = 60.0
 PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 VARIABLE = "QGJOB_LOG"
 _about: ContextVar[dict[str, Any]] = ContextVar("about", default={})  # noqa: B039 - replaced, never changed
-
-
-class UnusableLog(Exception):
-    """The message says what is wrong with the setting."""
 
 
 class JsonLines(logging.Formatter):
@@ -66,10 +64,10 @@ def is_json() -> bool:
 
 
 def configure() -> None:
-    """Of the whole process; what libraries say comes in the same form."""
+    """Raises Usage. Of the whole process; what libraries say comes in the same form."""
     said = os.environ.get(VARIABLE) or "plain"
     if said not in ("plain", "json"):
-        raise UnusableLog(f"{VARIABLE} is plain or json, not {said!r}")
+        raise Usage(f"{VARIABLE} is plain or json, not {said!r}")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if said == "json" else logging.Formatter(PLAIN))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError as BaseStoreError
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
 
+from qgjob.errors import Usage
+
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
@@ -20,7 +22,6 @@ __all__ = [
     "BaseStoreError",
     "Store",
     "StoreError",
-    "UnusableStore",
     "attempt_key",
     "build_key",
     "first_line",
@@ -38,10 +39,6 @@ StoreError = (BaseStoreError, OSError)
 RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 
 
-class UnusableStore(Exception):
-    """The setting names no store; the message says what it should look like."""
-
-
 def default_url(environment: Mapping[str, str]) -> str:
     """A folder of whoever runs the services: enough where all of them run on one machine, as one user."""
     data = environment.get("XDG_DATA_HOME") or "~/.local/share"
@@ -49,7 +46,7 @@ def default_url(environment: Mapping[str, str]) -> str:
 
 
 def open_store(environment: Mapping[str, str] = os.environ) -> Store:
-    """The store that QGJOB_STORE_URL names; clouds have their own variables for credentials. Raises UnusableStore."""
+    """The store that QGJOB_STORE_URL names; clouds have their own variables for credentials. Raises Usage."""
     url = environment.get(VARIABLE) or default_url(environment)
     try:
         match url.partition("://")[0]:
@@ -58,11 +55,11 @@ def open_store(environment: Mapping[str, str] = os.environ) -> Store:
             case "s3" | "s3a" | "gs" | "az" | "abfs" | "abfss" | "https":
                 store = from_url(url, retry_config=RETRIES)
             case _:
-                raise UnusableStore(f"{VARIABLE} is not file:///folder, s3://bucket, gs://bucket or az://container")
+                raise Usage(f"{VARIABLE} is not file:///folder, s3://bucket, gs://bucket or az://container")
     except (*StoreError, ValueError) as error:
-        raise UnusableStore(f"{VARIABLE} cannot be used: {first_line(error)}") from None
+        raise Usage(f"{VARIABLE} cannot be used: {first_line(error)}") from None
     if not isinstance(store, Store):
-        raise UnusableStore(f"{VARIABLE} is not file:///folder, s3://bucket, gs://bucket or az://container")
+        raise Usage(f"{VARIABLE} is not file:///folder, s3://bucket, gs://bucket or az://container")
     return store
 
 

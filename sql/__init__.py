@@ -22,6 +22,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from qgjob import logs
+from qgjob.errors import Usage
 
 __all__ = [
     "Database",
@@ -87,10 +88,10 @@ RECONNECT_S = 3.0
 
 
 def prepare_threshold() -> int | None:
-    """After how many calls a statement is prepared; None: never. ValueError says what is wrong with the setting."""
+    """After how many calls a statement is prepared; None: never. Raises Usage."""
     said = os.environ.get("QGJOB_PREPARED_STATEMENTS") or "on"
     if said not in ("on", "off"):
-        raise ValueError(f"QGJOB_PREPARED_STATEMENTS is on or off, not {said!r}")
+        raise Usage(f"QGJOB_PREPARED_STATEMENTS is on or off, not {said!r}")
     return 5 if said == "on" else None
 
 
@@ -98,8 +99,7 @@ def open_pool(
     url: str, *, size: int, limit_s: float | None = None, longer_s: Mapping[str, float] | None = None
 ) -> Database:
     """A pool that is not open yet: use it as `async with`. Needs a URL that psycopg understands. A call that takes
-    longer than `limit_s` is cancelled, which works through a pooler, too; `longer_s`: by function. Raises ValueError as
-    prepare_threshold does."""
+    longer than `limit_s` is cancelled, which works through a pooler, too; `longer_s`: by function. Raises Usage."""
     options = NETWORK | {"autocommit": True, "prepare_threshold": prepare_threshold()}
 
     async def check(connection: Connection) -> None:

@@ -6,29 +6,27 @@ from typing import LiteralString
 import psycopg
 from psycopg.errors import InvalidCatalogName, UndefinedTable
 
+from qgjob.errors import Unavailable
+
 REVISIONS = Path(__file__).resolve().parents[1] / "alembic" / "versions"
 QUERY: LiteralString = "select version_num from qgjob.alembic_version"
 
 
-class UnusableDatabase(Exception):
-    """The message says what is wrong with the database and what to do."""
-
-
 async def require(url: str) -> None:
-    """Raises UnusableDatabase unless PostgreSQL answers and is at this checkout's revision or a newer one."""
+    """Raises Unavailable unless PostgreSQL answers and is at this checkout's revision or a newer one."""
     newest = max(path.stem[:4] for path in REVISIONS.glob("[0-9]*.py"))
     try:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=10) as connection:
             row = await (await connection.execute(QUERY)).fetchone()
     except UndefinedTable:
-        raise UnusableDatabase("this database has no qgjob schema; run: alembic upgrade head") from None
+        raise Unavailable("this database has no qgjob schema; run: alembic upgrade head") from None
     except (psycopg.OperationalError, InvalidCatalogName) as error:
-        raise UnusableDatabase(f"cannot use the database: {str(error).strip()}") from None
+        raise Unavailable(f"cannot use the database: {str(error).strip()}") from None
     except psycopg.ProgrammingError as error:
-        raise UnusableDatabase(f"QGJOB_DATABASE_URL cannot be used: {str(error).strip()}") from None
+        raise Unavailable(f"QGJOB_DATABASE_URL cannot be used: {str(error).strip()}") from None
     at = row[0] if row else "nothing"
     if at < newest:
-        raise UnusableDatabase(f"this database is at revision {at}, needed is {newest}; run: alembic upgrade head")
+        raise Unavailable(f"this database is at revision {at}, needed is {newest}; run: alembic upgrade head")
 
 
 CAN_CALL: LiteralString = """select coalesce(bool_and(has_function_privilege(oid, 'execute')), false)
@@ -37,7 +35,7 @@ CAN_ENTER: LiteralString = "select set_config('role', 'qgjob_api', true)"
 
 
 async def require_role(url: str, *, asks: bool) -> None:
-    """Raises UnusableDatabase unless this login may call the functions of the API and, where callers are asked for
+    """Raises Unavailable unless this login may call the functions of the API and, where callers are asked for
     tokens, become qgjob_api, whom row-level security holds for."""
     try:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=10) as connection:
@@ -45,15 +43,15 @@ async def require_role(url: str, *, asks: bool) -> None:
             if asks:
                 await connection.execute(CAN_ENTER)
     except psycopg.OperationalError as error:
-        raise UnusableDatabase(f"cannot use the database: {str(error).strip()}") from None
+        raise Unavailable(f"cannot use the database: {str(error).strip()}") from None
     except psycopg.Error as error:
-        raise UnusableDatabase(
+        raise Unavailable(
             f"callers are asked for tokens, but the login of QGJOB_DATABASE_URL is no member of qgjob_api: "
             f"{error.diag.message_primary}; as a superuser: create role qgjob_api nologin (if it is missing), "
             "alembic upgrade head, grant qgjob_api to that login"
         ) from None
     if not row or not row[0]:
-        raise UnusableDatabase(
+        raise Unavailable(
             "the login of QGJOB_DATABASE_URL may not call the functions of the API; as a superuser: grant qgjob_api to "
             "that login (and let it inherit its rights)"
         )

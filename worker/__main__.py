@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -14,20 +13,21 @@ import msgspec
 import typer
 
 from qgjob import logs, tracing
-from qgjob.errors import Exit
+from qgjob.errors import ClientError, Exit, Unavailable, Usage
 from qgjob.models import Target
+from qgjob.usage import run_service
 from worker import attachments, executors
 from worker import devices as backends
-from worker.config import ConfigError
-from worker.connection import Connection, Unusable, by_api, by_database
+from worker.connection import Connection, by_api, by_database
 from worker.loop import Options, Worker
-from worker.protocol import Refused, Unanswered
 from worker.results import Files
 
 # After it was told a second time, and when nobody has answered: names being looked up, connections and traces that are
 # closed must not keep the process. What it has started is ended by then.
 LEAVES_S = 7.0
 CLOSES_S = 2.0
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
 
 def pairs(settings: list[str], flag: str) -> dict[str, str]:
@@ -54,6 +54,7 @@ def settings(given: list[str] | None, flag: str) -> dict[str, Any]:
     return found
 
 
+@app.command()
 def work(
     *,
     target: Annotated[str, typer.Option(help="What the devices are: emulator, device or browserstack.")] = "emulator",
@@ -93,49 +94,31 @@ def work(
     """
     url = os.environ.get("QGJOB_DATABASE_URL")
     if not url and not server:
-        typer.echo(
-            "error: say --server=https://qgjob.example.com, or set QGJOB_DATABASE_URL, for example "
-            "postgresql://user:password@host:5432/qgjob",
-            err=True,
+        raise Usage(
+            "say --server=https://qgjob.example.com, or set QGJOB_DATABASE_URL, for example "
+            "postgresql://user:password@host:5432/qgjob"
         )
-        sys.exit(Exit.USAGE)
     if target not in get_args(Target):
         raise typer.BadParameter(f"{target!r} is not one of {', '.join(get_args(Target))}", param_hint="--target")
     kind: Target = target  # type: ignore[assignment]
     name = name or f"{socket.gethostname()}-{kind}"
     labels = pairs(label or [], "--label")
     options = Options(name, kind, lease, max_jobs, 0 if burst else max_idle, org or None)
-    try:
-        logs.configure()
-    except logs.UnusableLog as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(Exit.USAGE)
+    logs.configure()
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
     where = project.resolve()
-    try:
-        connection = by_api(server) if server else by_database(url or "", devices)
-        driver = backends.load(
-            backend,
-            backends.Options(
-                name, kind, devices, labels, settings(backend_setting, "--backend-setting"), connection.engine, where
-            ),
-        )
-        runner = executors.load(executor, executors.Options(where, driver, settings(setting, "--setting")))
-        files = Files(connection.store, attachments.limits())
-    except ConfigError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(Exit.USAGE)
+    connection = by_api(server) if server else by_database(url or "", devices)
+    driver = backends.load(
+        backend,
+        backends.Options(
+            name, kind, devices, labels, settings(backend_setting, "--backend-setting"), connection.engine, where
+        ),
+    )
+    runner = executors.load(executor, executors.Options(where, driver, settings(setting, "--setting")))
+    files = Files(connection.store, attachments.limits())
     if executor == "simulated":
         logging.getLogger("worker").warning("simulated: no test is really run, the names of the files decide")
-    try:
-        asyncio.run(serve(connection, runner, driver, options, files))
-    except ConfigError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(Exit.USAGE)
-    except (Unusable, Refused, Unanswered) as error:
-        typer.echo(f"error: {error}", err=True)
-        # To be started again helps the second only.
-        sys.exit(Exit.REFUSED if isinstance(error, Refused) else Exit.UNAVAILABLE)
+    asyncio.run(serve(connection, runner, driver, options, files))
 
 
 async def serve(
@@ -156,21 +139,20 @@ async def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
-        refused: list[Exception] = []
+        ended: ClientError | None = None
         try:
             if not await worker.run():
                 leave_within(CLOSES_S)
-        except* (Refused, ConfigError) as group:
-            refused = leaves(group)
-        except* Unanswered as group:
-            leave_within(CLOSES_S, Exit.UNAVAILABLE)
-            refused = leaves(group)
+        except* ClientError as group:
+            ended = first(group)
+            if isinstance(ended, Unavailable):
+                leave_within(CLOSES_S, ended.exit)
         finally:
             await backend.close()
             if traces:
                 traces.close()
-        if refused:
-            raise refused[0]
+        if ended:
+            raise ended
 
 
 def leave_within(seconds: float, code: int = Exit.OK) -> None:
@@ -179,13 +161,11 @@ def leave_within(seconds: float, code: int = Exit.OK) -> None:
     timer.start()
 
 
-def leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
-    """The errors themselves, without the nesting of the task groups they went through."""
-    found: list[Exception] = []
-    for error in group.exceptions:
-        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+def first(group: BaseExceptionGroup[ClientError]) -> ClientError:
+    """Without the nesting of the task groups it went through."""
+    error = group.exceptions[0]
+    return first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 if __name__ == "__main__":
-    typer.run(work)
+    run_service(app)

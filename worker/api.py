@@ -9,10 +9,11 @@ import httpx
 import msgspec
 
 from qgjob import __version__
+from qgjob.errors import Refused
 from qgjob.models import Problem, StoredFile
 from qgjob.transport import REPEATABLE, checked_server_url, is_loopback, retry_after_s
 from worker.batch import Batch, BatchJob, File, PrepareError
-from worker.protocol import LeaseLost, Passing, Refused, until_answered
+from worker.protocol import LeaseLost, Passing, until_answered
 from worker.stores import PIECE, StoreFailed
 
 Json = Mapping[str, object]
@@ -26,7 +27,7 @@ LONGEST_RETRY_AFTER_S = 30.0
 class Api:
     """Implements worker.stores.Store, too. Redirects are not followed: a token belongs to the server it was given for.
 
-    `accepted`: the server has known the token. From then on a 401 or 403 may pass. Raises qgjob.errors.Usage."""
+    `accepted`: the server has known the token. From then on a 401 or 403 may pass. Raises Usage."""
 
     def __init__(self, server_url: str, token: str | None) -> None:
         self._url = checked_server_url(server_url, with_token=token is not None)
@@ -118,7 +119,7 @@ class Api:
             raise Passing(f"{self._url}: {said}", after_s)
         if status == 401:
             said += " Set QGJOB_TOKEN to a token of this server."
-        raise Refused(said, rule)
+        raise Refused(said, code=rule)
 
     def _read(self, content: bytes, returns: Any) -> Any:
         if returns is None:

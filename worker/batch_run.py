@@ -10,12 +10,13 @@ from contextlib import aclosing
 from typing import Literal
 
 from qgjob import logs
+from qgjob.errors import Refused
 from qgjob.models import ReleaseReason
 from worker.batch import Batch, BatchJob, Blame, PrepareError
 from worker.devices import Backend, Recorder
 from worker.executors import Executor, Finished, Log, Prepared, Started
 from worker.live_log import LiveLog
-from worker.protocol import Engine, LeaseLost, Refused
+from worker.protocol import Engine, LeaseLost
 from worker.results import Files, Results
 from worker.spans import Spans
 

@@ -4,10 +4,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from qgjob.errors import Usage
+
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 
 
-class ConfigError(Exception):
+class ConfigError(Usage):
     """The options of an executor or a backend are wrong; said once, at the start of the worker."""
 
 

@@ -12,18 +12,13 @@ from msgspec import Struct
 from qgjob.errors import Usage
 from worker import builds
 from worker.api import Api
-from worker.config import ConfigError
 from worker.http_engine import HttpEngine
 from worker.protocol import Engine
 from worker.stores import Store
 
 
-class Unusable(Exception):
-    """What was named cannot be used; the message says what is wrong and what to do."""
-
-
 class Connection(Struct, frozen=True):
-    """`opened`: while the worker runs. Raises Unusable."""
+    """`opened`: while the worker runs. Raises Unavailable."""
 
     engine: Engine
     store: Store
@@ -31,11 +26,11 @@ class Connection(Struct, frozen=True):
 
 
 def by_api(server_url: str) -> Connection:
-    """Raises ConfigError."""
+    """Raises Usage."""
     try:
         api = Api(server_url, os.environ.get("QGJOB_TOKEN") or None)
     except Usage as error:
-        raise ConfigError(f"--server: {error.message}" + (f" ({error.hint})" if error.hint else "")) from None
+        raise Usage(f"--server: {error.message}", hint=error.hint) from None
     builds.fetch_from(api)
 
     @asynccontextmanager
@@ -49,30 +44,20 @@ def by_api(server_url: str) -> Connection:
 
 
 def by_database(url: str, devices: int) -> Connection:
-    """Raises ConfigError."""
+    """Raises Usage."""
     import sql
-    from qgjob.store import UnusableStore
-    from sql.schema import UnusableDatabase, require
+    from sql.schema import require
     from worker.engine import SqlEngine
     from worker.object_store import ObjectStore
 
-    try:
-        store = ObjectStore()
-    except UnusableStore as error:
-        raise ConfigError(str(error)) from None
-    try:
-        db = sql.open_pool(url, size=max(2, min(10, devices)))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    store = ObjectStore()
+    db = sql.open_pool(url, size=max(2, min(10, devices)))
     listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     builds.fetch_from(store)
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[None]:
-        try:
-            await require(url)
-        except UnusableDatabase as error:
-            raise Unusable(str(error)) from None
+        await require(url)
         async with db:
             yield
 

@@ -9,6 +9,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 import sql
+from qgjob.errors import Refused
 from qgjob.models import (
     Admission,
     Decision,
@@ -30,7 +31,7 @@ from worker.attachments import Stored
 from worker.batch import Batch
 from worker.executors import Finished
 from worker.hints import Hints
-from worker.protocol import LeaseLost, Passing, Refused, storable, until_answered, wait
+from worker.protocol import LeaseLost, Passing, storable, until_answered, wait
 
 Answer = TypeVar("Answer")
 
@@ -272,6 +273,6 @@ class SqlEngine:
                     raise Passing(f"database unavailable: {str(error).strip()}") from None
                 if error.diag.constraint_name == "lease_is_held":
                     raise LeaseLost(error.diag.message_primary) from None
-                raise Refused(error.diag.message_primary or str(error), error.diag.constraint_name) from error
+                raise Refused(error.diag.message_primary or str(error), code=error.diag.constraint_name) from error
 
         return await until_answered(once)

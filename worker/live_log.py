@@ -4,7 +4,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from worker.protocol import Engine, Refused
+from qgjob.errors import Refused
+from worker.protocol import Engine
 
 log = logging.getLogger("worker")
 LONGEST = 65_536

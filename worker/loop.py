@@ -12,12 +12,13 @@ from typing import Any
 from msgspec import Struct
 
 from qgjob import __version__, logs
+from qgjob.errors import Refused, Unavailable
 from qgjob.models import Target
 from qgjob.tracing import Tracing
 from worker.batch_run import BatchRun
 from worker.devices import Backend, DeviceSpec
 from worker.executors import Executor
-from worker.protocol import Engine, Refused, Unanswered, wait
+from worker.protocol import Engine, wait
 from worker.results import Files
 from worker.spans import Spans
 
@@ -92,8 +93,8 @@ class Worker:
 
     async def run(self) -> bool:
         """Until drained, or idle for long enough. False: it left without waiting any longer for answers; leases run
-        out by themselves. Raises Refused when the engine does not want this worker, and Unanswered when nobody has told
-        it to leave and it does so all the same."""
+        out by themselves. Raises Refused when the engine does not want this worker, and Unavailable when nobody has
+        told it to leave and it does so all the same."""
         over = asyncio.create_task(self._lose_patience())
         working = asyncio.create_task(self._work())
         try:
@@ -107,7 +108,7 @@ class Worker:
         if answered:
             working.result()
         elif not self._draining.is_set():
-            raise Unanswered("nobody has answered for too long")
+            raise Unavailable("nobody has answered for too long")
         return answered
 
     async def _end(self, over: asyncio.Task[None]) -> None:
@@ -296,7 +297,7 @@ class Worker:
             try:
                 return await self._engine.register_device(device.name, device.target, device.labels)
             except Refused as error:
-                if error.rule != "device_has_one_worker" or loop.time() > deadline:
+                if error.code != "device_has_one_worker" or loop.time() > deadline:
                     raise
                 if not told:
                     log.warning("%s Waiting for it.", error)

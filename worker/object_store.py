@@ -11,7 +11,7 @@ from worker.stores import PIECE, StoreFailed
 
 
 class ObjectStore:
-    """Implements worker.stores.Store. Raises UnusableStore where QGJOB_STORE_URL names none."""
+    """Implements worker.stores.Store. Raises Usage where QGJOB_STORE_URL names none."""
 
     def __init__(self) -> None:
         self._store = open_store()

@@ -22,18 +22,6 @@ class LeaseLost(Exception):
     """The batch belongs to somebody else now: stop it and discard its results."""
 
 
-class Refused(Exception):
-    """The engine refused for good; the message says why, `rule` is the problem's type."""
-
-    def __init__(self, message: str, rule: str | None) -> None:
-        super().__init__(message)
-        self.rule = rule
-
-
-class Unanswered(Exception):
-    """Nobody has answered for so long that the worker leaves."""
-
-
 class Passing(Exception):
     """Nothing was answered, but will be: the message says what stands in the way."""
 

@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from qgjob.errors import Refused
 from worker import attachments
 from worker.batch import Batch, BatchJob
 from worker.devices import Backend
 from worker.executors import Finished
 from worker.live_log import LiveLog
-from worker.protocol import Engine, LeaseLost, Refused
+from worker.protocol import Engine, LeaseLost
 from worker.stores import Store
 
 log = logging.getLogger("worker")

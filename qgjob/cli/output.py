@@ -9,9 +9,8 @@ from shutil import get_terminal_size
 from typing import Any, TextIO
 
 import msgspec
-import typer
 
-from qgjob.errors import ClientError, NotWritten, Usage
+from qgjob.errors import ClientError, NotWritten
 
 # Escape sequences whole (CSI, OSC, DCS …, two-byte; an unfinished one takes no more than its line), then every other
 # control character but newline and tab.
@@ -117,16 +116,6 @@ def say_error(error: ClientError, *, as_json: bool) -> None:
         say(f"hint: {error.hint}")
     if error.request_id is not None:
         say(f"request-id: {error.request_id}")
-
-
-def usage(error: typer.TyperException) -> Usage:
-    """typer's complaint in our form, with the help to look at."""
-    path = getattr(getattr(error, "ctx", None), "command_path", "qgjob")
-    if type(error).__name__ == "NoArgsIsHelpError":
-        say(error.format_message())
-        first = next(iter(error.ctx.command.commands))  # type: ignore[attr-defined]
-        return Usage("no command given", hint=f"{path} {first} --help shows how to begin")
-    return Usage(error.format_message().replace("Value error, ", ""), hint=f"{path} --help")
 
 
 def table(headings: str, rows: Sequence[Sequence[str]]) -> str:

@@ -13,6 +13,7 @@ from qgjob.cli.attending import Attendant
 from qgjob.client import Client
 from qgjob.errors import ClientError, Exit, Left, Signalled
 from qgjob.models import Failure, Run
+from qgjob.usage import usage
 
 LISTED = 500
 LOGS = annotations.AT_MOST
@@ -78,7 +79,7 @@ class Report:
         except typer.Exit:  # --help
             raise
         except typer.TyperException as error:
-            refused = output.usage(error)
+            refused = usage(error, output.say)
             self._ended_by(CONCLUSIONS[refused.exit], refused.message, None)
             raise
         except ClientError as error:
