@@ -11,6 +11,7 @@ import sql
 from qgjob.errors import Refused, Unavailable, Usage
 from qgjob.models import Token
 from qgjob.tokens import hashed, hint, new_token
+from sql.schema import require
 
 token_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
@@ -45,6 +46,7 @@ def create(
 async def stored(
     url: str, text: str, scopes: list[str], org_id: str | None, name: str, expires_in_days: int | None
 ) -> Token:
+    await require(url)
     async with sql.open_pool(url, size=1) as db:
         return await sql.one(
             db,

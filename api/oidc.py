@@ -17,6 +17,7 @@ import msgspec
 from jwt.types import Options
 
 from api.problems import Unauthenticated, Unavailable
+from qgjob.errors import Usage
 from qgjob.transport import is_loopback
 
 log = logging.getLogger("api")
@@ -50,11 +51,11 @@ class Unfetchable(Exception):
 
 
 class Issuer:
-    """One issuer, and the audience that tokens for this server name."""
+    """One issuer, and the audience that tokens for this server name. Raises Usage."""
 
     def __init__(self, url: str, audience: str) -> None:
         if urlsplit(url).scheme != "https" and not is_loopback(url):
-            raise ValueError(f"the issuer {url} is not an https URL")
+            raise Usage(f"the issuer {url} is not an https URL")
         self.url = url.rstrip("/")
         self._audience = audience
         self._keys: dict[str, jwt.PyJWK] = {}
