@@ -147,3 +147,4 @@ def test_one_whose_token_was_revoked_in_a_batch_finishes_its_test_and_leaves(
         network.fault = lambda _: 401
         seconds_until_it_leaves(worker, signal.SIGTERM)
     assert (tmp_path / "over").exists()
+    assert "job 1: completed, which nobody has confirmed: it may run again" in worker.last_lines(100)

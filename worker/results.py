@@ -98,5 +98,10 @@ class Results:
             log.error("job %s: its result was refused: %s", job.job_id, error)
 
     async def _record(self, result: Finished, printed: str, stored: attachments.Stored | None) -> None:
-        status = await self._engine.finish(self._batch.lease, result, printed, stored)
-        log.info("job %s: %s%s", result.job_id, status, f" ({result.failure_kind})" if result.failure_kind else "")
+        kind = f" ({result.failure_kind})" if result.failure_kind else ""
+        try:
+            status = await self._engine.finish(self._batch.lease, result, printed, stored)
+        except (asyncio.CancelledError, LeaseLost):
+            log.warning("job %s: %s%s, which nobody has confirmed: it may run again", result.job_id, result.status, kind)
+            raise
+        log.info("job %s: %s%s", result.job_id, status, kind)
