@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from adb_lab import build
 from engine import Engine
-from processes import CHECKOUT, Services
+from processes import CHECKOUT, Services, both_transports
 
 from qgjob.children import wait_until
 
 EXAMPLE = Path(__file__).parent / "plugin-example"
-BROKEN = """
+BROKEN = r"""
+from msgspec import structs
+from worker.executors import Finished
 from worker.devices.none import NamedDevices
 from worker.executors.simulated import SimulatedExecutor
 
@@ -26,6 +28,21 @@ class Broken(SimulatedExecutor):
 
     async def cleanup(self, prepared, *, failed):
         raise KeyError("cleanup")
+
+class Wordy(SimulatedExecutor):
+    told = {
+        "nul": {"tests": [{"title": "a\0b"}]},
+        "object": {"tests": [{"title": object()}]},
+        "huge": {"tests": [{"title": "語" * 3_000_000}]},
+        "unknown": {"status": "passed"},
+    }
+
+    async def run(self, prepared, jobs, stop):
+        paths = {job.job_id: job.test_path for job in jobs}
+        async for event in super().run(prepared, jobs, stop):
+            if isinstance(event, Finished):
+                event = structs.replace(event, **self.told.get(paths[event.job_id].split(".")[0].split("-")[0], {}))
+            yield event
 
 class Brittle(NamedDevices):
     calls = []
@@ -121,7 +138,9 @@ def broken_package(folder: Path) -> None:
     info = folder / "broken-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    points = "[qgjob.executors]\nbroken = broken:Broken\n[qgjob.backends]\nbrittle = broken:Brittle\n"
+    points = (
+        "[qgjob.executors]\nbroken = broken:Broken\nwordy = broken:Wordy\n[qgjob.backends]\nbrittle = broken:Brittle\n"
+    )
     (info / "entry_points.txt").write_text(points)
 
 
@@ -141,6 +160,42 @@ def test_an_executor_that_breaks_costs_a_loss_and_not_its_worker(
     # The run has its result before the executor cleans up.
     assert wait_until(lambda: "cleaning up failed" in worker.log.read_text(), 30), worker.last_lines()
     assert "Traceback" in worker.log.read_text(), "whoever wrote it needs to know where"
+
+
+@both_transports
+def test_a_verdict_is_kept_when_what_came_with_it_is_refused(
+    engine: Engine, services: Services, transport: str, tmp_path: Path
+) -> None:
+    """As nobody else could run these either: a worker that left them would be followed by the next."""
+    broken_package(tmp_path)
+    worker = services.worker("lab", "--executor", "wordy", "--devices", "2", PYTHONPATH=str(tmp_path))
+    run = engine.submit("good.js", "nul-1.js", "nul-fail.js", "object.js", "huge.js")
+    assert wait_until(lambda: engine.run(run.run_id).finished_at is not None, 60), worker.last_lines()
+    jobs = engine.rows("select test_path, status, failure_kind, message, attempts from reporting.jobs order by 1")
+    assert [(job.test_path, job.status, job.failure_kind, job.attempts) for job in jobs] == [
+        ("good.js", "completed", None, 1), ("huge.js", "completed", None, 1), ("nul-1.js", "completed", None, 1),
+        ("nul-fail.js", "failed", "test", 1), ("object.js", "completed", None, 1),
+    ]  # fmt: skip
+    refused = {job.test_path for job in jobs if "What came with this result was refused" in (job.message or "")}
+    # The API takes 4 MB of it, PostgreSQL more.
+    assert refused == {"nul-1.js", "nul-fail.js", "object.js"} | ({"huge.js"} if transport == "http" else set())
+    assert worker.running
+
+
+@both_transports
+def test_a_verdict_that_nobody_knows_is_a_loss(
+    engine: Engine, services: Services, transport: str, tmp_path: Path
+) -> None:
+    broken_package(tmp_path)
+    worker = services.worker("lab", "--executor", "wordy", PYTHONPATH=str(tmp_path))
+    run = engine.submit("unknown.js", "good.js")
+    lost = "select failure_kind, message from qgjob.attempt where failure_kind is not null"
+    assert wait_until(lambda: bool(engine.rows(lost)), 60), worker.last_lines()
+    kind, message = engine.rows(lost)[0]
+    job_id = engine.value("select job_id from qgjob.job where test_path = 'unknown.js'")
+    assert (kind, message.startswith(f"The result of job {job_id} was refused: ")) == ("infrastructure", True)
+    assert wait_until(lambda: engine.run(run.run_id).completed == 1, 30), worker.last_lines()
+    assert worker.running
 
 
 def test_a_backend_that_breaks_costs_a_loss_and_not_its_worker(

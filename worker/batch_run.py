@@ -10,7 +10,6 @@ from contextlib import aclosing
 from typing import Literal
 
 from qgjob import logs
-from qgjob.errors import Refused
 from qgjob.models import ReleaseReason
 from worker.batch import Batch, BatchJob, Blame, PrepareError
 from worker.devices import Backend, Recorder
@@ -122,14 +121,11 @@ class BatchRun:
         over = asyncio.get_running_loop().call_later(self._max_s, self.drain) if self._max_s else None
         unable: PrepareError | None = None
         try:
-            try:
-                if prepared := await self._prepare_unless_abandoned():
-                    await self._run_prepared(prepared)
-            except PrepareError as error:
-                log.warning("batch %s: %s", self.batch.lease, error)
-                unable = error
+            unable = await self._prepare_and_run()
             await self._results.recorded()
-            if unable and len(self._left) == len(self.batch.jobs):
+            if self._results.refused:
+                unable = PrepareError(self._results.refused, "config")
+            if unable and (self._results.refused or len(self._left) == len(self.batch.jobs)):
                 await self._engine.release(self.batch.lease, REASONS[unable.blame], str(unable))
             elif self._left or self._draining:
                 await self._engine.release(self.batch.lease, "drained" if self._draining else "done")
@@ -149,6 +145,21 @@ class BatchRun:
         """Where the device is not going to claim at once."""
         if self._is_done:
             await self._engine.release(self.batch.lease, "done")
+
+    async def _prepare_and_run(self) -> PrepareError | None:
+        """Why the device could not, if so."""
+        try:
+            if prepared := await self._prepare_unless_abandoned():
+                await self._run_prepared(prepared)
+        except LeaseLost:
+            raise
+        except PrepareError as error:
+            log.warning("batch %s: %s", self.batch.lease, error)
+            return error
+        except Exception as error:  # a bug or a refusal, and other devices of this worker are in the middle of tests
+            log.exception("batch %s: it failed", self.batch.lease)
+            return PrepareError(f"The batch failed: {type(error).__name__}: {error}", "config")
+        return None
 
     async def _run_prepared(self, prepared: Prepared) -> None:
         try:
@@ -185,10 +196,9 @@ class BatchRun:
                 return await self._executor.prepare(self.batch)
         except TimeoutError:
             raise PrepareError(f"The device was not ready after {PREPARE_LIMIT_S} s.") from None
-        except (PrepareError, LeaseLost, Refused):
+        except (PrepareError, LeaseLost):
             raise
-        except Exception as error:
-            # A bug, in a plug-in perhaps. Other devices of this worker are in the middle of their tests.
+        except Exception as error:  # a bug, in a plug-in perhaps
             log.exception("batch %s: preparing it failed", self.batch.lease)
             raise PrepareError(f"Preparing the batch failed: {type(error).__name__}: {error}", "config") from None
 

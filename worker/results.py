@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from qgjob.errors import Refused
 from worker import attachments
 from worker.batch import Batch, BatchJob
 from worker.devices import Backend
@@ -45,6 +44,7 @@ class Results:
         self._lose = lose
         self._storing: set[asyncio.Task[None]] = set()
         self._hurry = asyncio.Event()
+        self.refused: str | None = None  # why a job has got no verdict
 
     async def keep(self, result: Finished, since_s: float) -> attachments.Kept | None:
         """Before the next job starts: what this one, started `since_s` seconds ago, left behind. None: nothing."""
@@ -94,10 +94,25 @@ class Results:
         except LeaseLost:
             self._lose()
             raise
-        except Refused as error:
-            log.error("job %s: its result was refused: %s", job.job_id, error)
 
     async def _record(self, result: Finished, printed: str, stored: attachments.Stored | None) -> None:
+        """What cannot be recorded with all that came with it is recorded without, so that its job ends."""
+        try:
+            await self._tell(result, printed, stored)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            log.exception("job %s: its result was refused", result.job_id)
+            why = f"{result.message or ''}\nWhat came with this result was refused: {error}".strip()
+            bare = Finished(result.job_id, result.status, 0, result.failure_kind, why, permanent=result.permanent)
+            try:
+                await self._tell(bare, "", None)
+            except LeaseLost:
+                raise
+            except Exception as worse:
+                self.refused = f"The result of job {result.job_id} was refused: {worse}"
+
+    async def _tell(self, result: Finished, printed: str, stored: attachments.Stored | None) -> None:
         kind = f" ({result.failure_kind})" if result.failure_kind else ""
         try:
             status = await self._engine.finish(self._batch.lease, result, printed, stored)

@@ -6,11 +6,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from worker.printed import inert
+from worker.printed import MESSAGE, inert
 
 _MAX_BYTES = 16 * 2**20
 _MAX_TESTS = 500
 _MAX_TITLE = 300
+_MAX_MESSAGES = 750_000  # characters of all of them: with the titles less than the API takes, at four bytes each
 
 
 class Report(Struct, frozen=True):
@@ -39,25 +40,27 @@ def read(path: Path) -> Report:
         root = ET.fromstring(raw)  # noqa: S314  no entities are left that could be expanded
     except (ET.ParseError, ValueError, LookupError) as error:
         raise ReportError(f"its result file cannot be read: {error}") from None
-    tests = [_test(case) for case in root.iter("testcase")]
-    if not tests:
+    cases = list(root.iter("testcase"))
+    if not cases:
         raise ReportError("its result file names no test")
+    longest = min(MESSAGE, _MAX_MESSAGES // min(len(cases), _MAX_TESTS))
+    tests = [_test(case, longest) for case in cases]
     failed = [test for test in tests if test["status"] == "failed"]
     if len(tests) > _MAX_TESTS:  # the failures must survive the cut
         tests = (failed + [test for test in tests if test["status"] != "failed"])[:_MAX_TESTS]
     return Report(failed[0]["message"] if failed else None, tests)
 
 
-def _test(case: ET.Element) -> dict[str, Any]:
+def _test(case: ET.Element, longest: int) -> dict[str, Any]:
     title = " › ".join(part for part in (case.get("classname"), case.get("name")) if part)
     status, message = "passed", None
     for child in case:
         if child.tag in ("failure", "error"):
             said = child.get("message") or (child.text or "").strip()
-            status, message = "failed", inert(said) or f"{child.tag} without a message"
+            status, message = "failed", inert(said, longest) or f"{child.tag} without a message"
             break
         if child.tag == "skipped":
-            status, message = "skipped", inert(child.get("message") or "") or None
+            status, message = "skipped", inert(child.get("message") or "", longest) or None
     try:
         duration_s = max(0.0, float(case.get("time") or 0))
     except ValueError:
