@@ -44,7 +44,7 @@ MATRIX: dict[str, Case] = {
     "POST /jobs": Case("org", body={"org_id": "{}", "app_version_id": "v1", "test_path": "a.js"}),
     "GET /jobs": Case(),
     "GET /jobs/{job_id}": JOB,
-    "PUT /jobs/{job_id}": Case("job", body={"lease": 1, "status": "completed", "result": {"success": True}}),
+    "PUT /jobs/{job_id}": Case("job", body={"lease": 77, "status": "completed", "result": {"success": True}}),
     "POST /jobs/{job_id}/cancel": JOB,
     "POST /jobs/{job_id}/retry": JOB,
     "GET /jobs/{job_id}/events": JOB,
@@ -273,6 +273,34 @@ def test_a_foreign_lease_is_answered_as_an_unknown_one(services: Services, engin
     assert right.body == {"status": "completed", "recorded": True}
 
 
+def test_a_token_of_an_organisation_writes_under_leases_of_its_own_workers_only(
+    services: Services, engine: Engine
+) -> None:
+    """Or it could have shared devices quarantined, by losses of its own jobs."""
+    url = asking(services)
+    work = token(engine, "work", org="acme")
+    engine.submit("a.js", "b.js")
+    batch = engine.claim(engine.drive())
+    engine.call("watch_log", job_id=batch.jobs[1]["job_id"])
+    job = engine.value("select max(job_id) from qgjob.job")
+    before = state(engine)
+    loss = {"status": "failed", "failure_kind": "infrastructure"}
+    asks = {
+        **{route: case.body or {} for route, case in MATRIX.items() if "/batches/{lease}" in route},
+        "POST /batches/{lease}/release": {"reason": "unprepared"},
+        f"PUT /jobs/{job}": loss,
+    }
+    for route, body in asks.items():
+        method, _, path = route.partition(" ")
+        for lease, known in ((batch.lease, True), (98766, False)):
+            said = body | {"lease": lease} if path.startswith("/jobs") else body
+            answer = ask(url + path.replace("{lease}", str(lease)), work, said or None, method=method)
+            assert answer.status < 300 if route in SILENT else answer.status == 409, (route, known, answer)
+    path = f"{url}/jobs/{job}/artifacts/1/1?lease={batch.lease}&name=x"
+    assert ask(path, work, b"x", method="PUT", content_type="application/octet-stream").status == 409
+    assert state(engine) == before
+
+
 def test_files_go_to_ones_own_attempts_and_builds_come_from_ones_own(services: Services, engine: Engine) -> None:
     url = asking(services)
     content = b"the app of a rival"
@@ -285,7 +313,9 @@ def test_files_go_to_ones_own_attempts_and_builds_come_from_ones_own(services: S
     assert (foreign.status, str(foreign.body)) == (404, str(unknown.body))
     assert ask(f"{url}/builds/rival/files/{sha}.apk", token(engine, "work", org="rival")).body == content
     engine.submit("a.js", org="rival")
-    batch = engine.claim(engine.drive())
+    driver = engine.drive()
+    engine.connection.execute("update qgjob.worker set org_ids = '{rival}'")
+    batch = engine.claim(driver)
     job = engine.value("select max(job_id) from qgjob.job")
     engine.start(batch.lease, job)
     path = f"{url}/jobs/{job}/artifacts/1/1?lease={batch.lease}&name=x"

@@ -110,13 +110,14 @@ class Results:
             except LeaseLost:
                 raise
             except Exception as worse:
+                log.exception("job %s: its verdict was refused", result.job_id)
                 self.refused = f"The result of job {result.job_id} was refused: {worse}"
 
     async def _tell(self, result: Finished, printed: str, stored: attachments.Stored | None) -> None:
-        kind = f" ({result.failure_kind})" if result.failure_kind else ""
         try:
             status = await self._engine.finish(self._batch.lease, result, printed, stored)
         except (asyncio.CancelledError, LeaseLost):
-            log.warning("job %s: %s%s, which nobody has confirmed: it may run again", result.job_id, result.status, kind)
+            verdict = result.failure_kind or result.status
+            log.warning("job %s: %s, which nobody has confirmed: it may run again", result.job_id, verdict)
             raise
-        log.info("job %s: %s%s", result.job_id, status, kind)
+        log.info("job %s: %s%s", result.job_id, status, f" ({result.failure_kind})" if result.failure_kind else "")

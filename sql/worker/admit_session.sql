@@ -13,7 +13,7 @@ declare
   v_held integer;
 begin
   perform pg_advisory_xact_lock(hashtextextended('qgjob.account ' || p_account, 0));
-  select * into v_batch from qgjob.batch where batch_id = p_lease and ended_at is null and qgjob.may_see(org_id)
+  select * into v_batch from qgjob.batch where batch_id = p_lease and ended_at is null and qgjob.may_drive(worker_id)
   for no key update;
   if v_batch.batch_id is null then
     perform qgjob.refuse_lease(p_lease);

@@ -65,6 +65,8 @@ begin
   elsif (select count(distinct result.job_id) from unnest(v_results) as result) < cardinality(v_results) then
     raise exception using errcode = 'QJ422', constraint = 'a_job_ends_once', column = 'job_id',
       message = 'Each job has one result.';
+  elsif not qgjob.may_write(p_lease) then
+    perform qgjob.refuse_lease(p_lease);
   end if;
 
   select * into v_batch from qgjob.batch where batch_id = p_lease;

@@ -6,5 +6,5 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
   from qgjob.job
   join qgjob.run on run.run_id = coalesce(job.run_id, (  -- + 0 as in reporting.jobs
     select min(run_job.run_id + 0) from qgjob.run_job where run_job.job_id = job.job_id))
-  where job.batch_id = p_lease and qgjob.may_see(job.org_id) and run.traceparent is not null
+  where job.batch_id = p_lease and qgjob.may_write(p_lease) and run.traceparent is not null
 $$;

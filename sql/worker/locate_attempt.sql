@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp as $$
 begin
   return query
   select job.org_id, job.attempts + 1 from qgjob.job where job_id = p_job_id and batch_id = p_lease
-    and qgjob.may_see(job.org_id);
+    and qgjob.may_write(p_lease);
   if not found then
     perform qgjob.refuse_lease(p_lease);
   end if;

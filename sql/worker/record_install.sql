@@ -10,7 +10,7 @@ declare
 begin
   perform from qgjob.device
   where device_id = (select device_id from qgjob.batch where batch_id = p_lease) for no key update;
-  select * into v_batch from qgjob.batch where batch_id = p_lease and ended_at is null and qgjob.may_see(org_id)
+  select * into v_batch from qgjob.batch where batch_id = p_lease and ended_at is null and qgjob.may_drive(worker_id)
   for no key update;
   if v_batch.batch_id is null then
     perform qgjob.refuse_lease(p_lease);

@@ -9,7 +9,7 @@ declare
   v_batch qgjob.batch;
   v_installs boolean;
 begin
-  select * into v_batch from qgjob.batch where batch_id = p_lease and ended_at is null and qgjob.may_see(org_id)
+  select * into v_batch from qgjob.batch where batch_id = p_lease and ended_at is null and qgjob.may_drive(worker_id)
   for no key update;
   if v_batch.batch_id is null then
     perform qgjob.refuse_lease(p_lease);

@@ -7,7 +7,7 @@ begin
     raise exception using errcode = 'QJ422', constraint = 'end_reason_is_known', column = 'reason',
       message = 'A batch is released as done, drained, busy, unprepared or refused.';
   end if;
-  if not exists (select from qgjob.batch where batch_id = p_lease and qgjob.may_see(org_id)) then
+  if not exists (select from qgjob.batch where batch_id = p_lease and qgjob.may_drive(worker_id)) then
     perform qgjob.refuse_lease(p_lease);
   end if;
   perform qgjob.end_batches(array[p_lease], p_reason, p_message);

@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_mergej
 declare
   v_job qgjob.job;
 begin
-  select * into v_job from qgjob.job where job_id = p_job_id and qgjob.may_see(org_id) for no key update;
+  select * into v_job from qgjob.job where job_id = p_job_id and qgjob.may_write(p_lease) for no key update;
   if v_job.status = 'cancelled' or v_job.batch_id is distinct from p_lease and exists (
     select from qgjob.batch where batch_id = p_lease and ended_at is null and group_id = v_job.group_id
   ) then

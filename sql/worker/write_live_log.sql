@@ -7,6 +7,6 @@ set search_path = pg_catalog, pg_temp as $$
     batch_id = p_lease, length = p_after + length(p_log),
     log = right(case when batch_id = p_lease and length = p_after then log || p_log else p_log end, 65536)
   where job_id = p_job_id and (batch_id is distinct from p_lease or length < p_after + length(p_log))
-    and exists (select from qgjob.job where job.job_id = p_job_id and job.batch_id = p_lease
-      and qgjob.may_see(job.org_id))
+    and exists (select from qgjob.job where job.job_id = p_job_id and job.batch_id = p_lease)
+    and qgjob.may_write(p_lease)
 $$;
