@@ -14,7 +14,7 @@ from typing import Any, LiteralString, NamedTuple, TypeVar
 
 import msgspec
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
-from psycopg.errors import InvalidSqlStatementName, QueryCanceled
+from psycopg.errors import InvalidSqlStatementName, QueryCanceled, ReadOnlySqlTransaction
 from psycopg.rows import BaseRowFactory, RowMaker, tuple_row
 from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb as Json
@@ -186,7 +186,7 @@ async def _called(
         db = OnBehalf(db, asked=False)
     async with (
         db.db.connection() as connection,
-        _explained(),
+        _explained(db.db),
         _limited(connection, function),
         connection.cursor(row_factory=rows) as cursor,
     ):
@@ -201,9 +201,12 @@ async def _called(
 
 
 @asynccontextmanager
-async def _explained() -> AsyncGenerator[None]:
+async def _explained(db: Database) -> AsyncGenerator[None]:
     try:
         yield
+    except ReadOnlySqlTransaction:  # a standby, by now perhaps: who connects again may find the primary
+        await db.drain()
+        raise
     except InvalidSqlStatementName as error:
         hint = "Behind a pooler that cannot carry prepared statements, set QGJOB_PREPARED_STATEMENTS=off."
         raise InvalidSqlStatementName(f"{str(error).strip()}. {hint}") from error

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from callers import ask, token
 from engine import Engine
 from faulty_network import Wire
-from processes import Services
+from processes import Services, both_transports
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
 from test_metrics import scraped
 
 from qgjob.children import wait_until
@@ -52,6 +55,29 @@ def test_health_and_metrics_answer_without_a_database_and_are_well_soon_after(
     assert wait_until(lambda: health(url)[0] == 200, 60)
     assert time.monotonic() - since < 8
     assert wait_until(lambda: scraped(url)["qgjob_database_up",] == 1, 30)
+
+
+@both_transports
+def test_workers_outlive_a_primary_that_becomes_a_standby(
+    engine: Engine, services: Services, database_url: str, transport: str
+) -> None:
+    """As when somebody fails over, and the old primary still takes connections."""
+    url = services.api()
+    worker = services.worker("lab", "--lease", "3")
+    with psycopg.connect(make_conninfo(database_url, dbname="postgres"), autocommit=True) as primary:
+        name = engine.value("select current_database()")
+        database, others = Identifier(name), "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+        primary.execute(SQL("alter database {} set default_transaction_read_only = on").format(database))
+        primary.execute(others, (name,))
+        told = "read-only transaction" if transport == "sql" else "cannot be reached just now"
+        assert wait_until(lambda: told in worker.last_lines(100), 30), worker.last_lines()
+        refused = ask(f"{url}/jobs", None, {"org_id": "acme", "app_version_id": "v1", "test_path": "a.js"})
+        assert refused.status == 503
+        assert worker.running
+        primary.execute(SQL("alter database {} reset default_transaction_read_only").format(database))
+    body = {"org_id": "acme", "app_version_id": "v1", "test_path": "a.js"}
+    assert wait_until(lambda: ask(f"{url}/jobs", None, body).status == 201, 30)
+    assert wait_until(lambda: services.get("/stats")["completed"] == 1, 60), worker.last_lines()
 
 
 def test_who_shows_a_token_hears_as_soon(engine: Engine, services: Services, wire: Wire) -> None:
