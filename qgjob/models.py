@@ -18,7 +18,7 @@ RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 FailureKind = Literal["test", "timeout", "infrastructure"]
 Platform = Literal["android", "ios"]
 # Why a worker lets go of a batch.
-ReleaseReason = Literal["done", "drained", "busy", "unprepared", "refused"]
+ReleaseReason = Literal["done", "drained", "busy", "unprepared", "unfetched", "refused"]
 Selector = dict[str, str]
 
 Slug = Annotated[str, Meta(min_length=1, max_length=128)]

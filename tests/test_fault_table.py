@@ -77,6 +77,12 @@ TABLE = {
     "the device opens no session: a loss for the batch, taken up again": [
         "test_appwright_faults.py::test_a_device_that_opens_no_session_costs_a_loss_and_no_verdict",
     ],
+    "the build's file cannot be had: a loss for the batch that says nothing of its device, taken up again": [
+        "test_fetched_builds.py::test_what_is_not_there_is_told_in_words",
+        "test_fetched_builds.py::test_where_nobody_answers_it_is_asked_again_before_that_is_a_loss",
+        "test_quarantine.py::test_a_build_whose_file_cannot_be_had_says_nothing_of_the_device",
+        "test_results.py::test_a_batch_that_cannot_be_prepared_is_a_loss_for_all_its_jobs",
+    ],
     "no device takes the build: its jobs fail, without a session": [
         "test_appwright_faults.py::test_a_build_that_cannot_be_installed_fails_its_jobs_without_a_session",
         "test_adb_install_failures.py::test_every_reason_through_adb",

@@ -19,6 +19,7 @@ from processes import CHECKOUT
 
 from qgjob.children import wait_until
 from qgjob.store import open_store
+from worker import builds
 from worker.batch import Artifact, Blame, PrepareError
 from worker.builds import fetch, fetch_from
 from worker.object_store import ObjectStore
@@ -39,6 +40,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("QGJOB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("QGJOB_STORE_URL", (tmp_path / "store").as_uri())
     monkeypatch.setenv("QGJOB_BUILD_HOSTS", "other.example, 127.0.0.1")
+    monkeypatch.setattr(builds, "ASK_AGAIN_S", (0.1, 0.1))
     fetch_from(ObjectStore())
     return tmp_path / "cache" / "builds"
 
@@ -56,6 +58,9 @@ class Server:
             def do_GET(self) -> None:
                 server.asked.append(self.path)
                 name = self.path.partition("?")[0]
+                if name == "/second-time.apk" and len(server.asked) == 1:
+                    self.send_error(502)
+                    return
                 if name.startswith("/status-"):
                     self.send_error(int(name[-3:]))
                     return
@@ -134,11 +139,11 @@ def test_the_wrong_content_is_never_visible(server: Server, settings: Path) -> N
     ("path", "blame", "words"),
     [
         ("/status-404?signature=secret", "app", "HTTP 404"),
-        ("/status-503", "provider", "HTTP 503"),
+        ("/status-503", "source", "HTTP 503"),
         ("/loop", "app", "more than 5 redirects"),
         ("/to-file", "app", "not http(s)"),
-        ("/to-metadata", "app", "not at a public address (169.254.169.254)"),
-        ("/breaks-off.apk", "provider", "cannot be fetched"),
+        ("/to-metadata", "source", "not at a public address (169.254.169.254)"),
+        ("/breaks-off.apk", "source", "cannot be fetched"),
     ],
 )
 def test_what_cannot_be_fetched_is_told_by_whose_fault(
@@ -147,6 +152,15 @@ def test_what_cannot_be_fetched_is_told_by_whose_fault(
     with refused(blame, words):
         fetched(server.url + path)
     assert left(settings) == []
+
+
+def test_where_nobody_answers_it_is_asked_again_before_that_is_a_loss(server: Server) -> None:
+    assert fetched(f"{server.url}/second-time.apk").read_bytes() == APK
+    with refused("source", "HTTP 503"):
+        fetched(f"{server.url}/status-503")
+    with refused("app", "HTTP 404"):
+        fetched(f"{server.url}/status-404")
+    assert server.asked == ["/second-time.apk"] * 2 + ["/status-503"] * 3 + ["/status-404"]
 
 
 def test_a_message_holds_no_secret_of_a_url(server: Server) -> None:
@@ -163,7 +177,7 @@ def test_addresses_that_are_not_public_are_asked_only_where_they_are_listed(
     server: Server, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setenv("QGJOB_BUILD_HOSTS", "")
-    with refused("app", "QGJOB_BUILD_HOSTS"):
+    with refused("source", "QGJOB_BUILD_HOSTS"):
         fetched(f"http://{host}:{server.url.rpartition(':')[2]}/app.apk")
     assert server.asked == []
 
@@ -171,11 +185,11 @@ def test_addresses_that_are_not_public_are_asked_only_where_they_are_listed(
 @pytest.mark.parametrize(
     ("url", "blame", "words"),
     [
-        (f"builds/acme/{SHA}.apk", "app", "or give this worker the QGJOB_STORE_URL that the API has"),
+        (f"builds/acme/{SHA}.apk", "source", "or give this worker the QGJOB_STORE_URL that the API has"),
         ("bs://c700ce60cf13", "app", "only its provider's devices"),
-        ("file:///nowhere/app.apk", "app", "not in a folder that this worker installs from (QGJOB_BUILD_FOLDER)"),
-        ("file:///proc/self/environ", "app", "QGJOB_BUILD_FOLDER"),
-        ("http://127.0.0.1:9/app.apk", "provider", "cannot be fetched"),
+        ("file:///nowhere/app.apk", "source", "not in a folder that this worker installs from (QGJOB_BUILD_FOLDER)"),
+        ("file:///proc/self/environ", "source", "QGJOB_BUILD_FOLDER"),
+        ("http://127.0.0.1:9/app.apk", "source", "cannot be fetched"),
     ],
 )
 def test_what_is_not_there_is_told_in_words(url: str, blame: Blame, words: str) -> None:
@@ -191,12 +205,12 @@ def test_files_are_read_in_the_folder_for_builds_only(tmp_path: Path, monkeypatc
     (folder / "link.apk").symlink_to(tmp_path / "other.apk")
     monkeypatch.setenv("QGJOB_BUILD_FOLDER", str(folder))
     for outside in ("other.apk", "builds/../other.apk", "builds/link.apk"):
-        with refused("app", "QGJOB_BUILD_FOLDER"):
+        with refused("source", "QGJOB_BUILD_FOLDER"):
             fetched(f"file://{tmp_path}/{outside}")
-    with refused("app", "There is no file"):
+    with refused("source", "There is no file"):
         fetched((folder / "none.apk").as_uri())
     monkeypatch.delenv("QGJOB_BUILD_FOLDER")
-    with refused("app", "QGJOB_BUILD_FOLDER"):
+    with refused("source", "QGJOB_BUILD_FOLDER"):
         fetched((folder / "app.apk").as_uri())
     monkeypatch.setenv("QGJOB_BUILD_FOLDER", str(folder))
     assert fetched((folder / "app.apk").as_uri()).read_bytes() == APK
@@ -206,7 +220,7 @@ def test_what_is_too_large_is_not_read_to_its_end(
     server: Server, settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QGJOB_BUILD_MAX_MB", "1")
-    with refused("app", "QGJOB_BUILD_MAX_MB"):
+    with refused("source", "QGJOB_BUILD_MAX_MB"):
         fetched(f"{server.url}/app.apk")
     assert left(settings) == []
 

@@ -25,6 +25,17 @@ def report(engine: Engine, driver: Driver, complaint: str | None = None) -> bool
     )  # fmt: skip
 
 
+def test_a_build_whose_file_cannot_be_had_says_nothing_of_the_device(engine: Engine) -> None:
+    """Whoever submits chooses where it is, and the device may be everybody's."""
+    driver = engine.drive()
+    engine.submit(*(f"{number}.js" for number in range(9)))
+    for _ in range(4):
+        engine.call(
+            "release_batch", lease=engine.claim(driver, max_jobs=2).lease, reason="unfetched", message="no file"
+        )
+    assert (device(engine, driver).status, device(engine, driver).strikes) == ("idle", 0)
+
+
 def test_three_losses_in_a_row_quarantine_it_and_say_why(engine: Engine) -> None:
     driver = engine.drive()
     engine.submit(*(f"{number}.js" for number in range(9)))

@@ -132,11 +132,12 @@ def test_reported_infrastructure_failures_have_the_same_budget(engine: Engine) -
     assert engine.claim(engine.drive("phone-9")) is None
 
 
-def test_an_unprepared_batch_is_a_loss_for_all_its_jobs(engine: Engine) -> None:
+@pytest.mark.parametrize("reason", ["unprepared", "unfetched"])
+def test_a_batch_that_cannot_be_prepared_is_a_loss_for_all_its_jobs(engine: Engine, reason: str) -> None:
     run = engine.submit("a.js", "b.js")
     for number in range(8):
         if batch := engine.claim(engine.drive(f"phone-{number}")):
-            engine.call("release_batch", lease=batch.lease, reason="unprepared", message="no space left")
+            engine.call("release_batch", lease=batch.lease, reason=reason, message="no space left")
     for job_id in run.job_ids:
         job = engine.job(job_id)
         assert (job.status, job.failure_kind, job.message) == ("failed", "infrastructure", "no space left")

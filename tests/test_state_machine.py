@@ -134,7 +134,9 @@ class Calls(RuleBasedStateMachine):
                 self.attempt("start_job", lease=lease, job_id=job_id)
             self.attempt("finish_job", lease=lease, job_id=job_id, status=outcome[0], failure_kind=outcome[1])
 
-    @called(pick=PICK, reason=st.sampled_from(["done", "done", "drained", "busy", "unprepared", "refused"]))
+    @called(
+        pick=PICK, reason=st.sampled_from(["done", "done", "drained", "busy", "unprepared", "unfetched", "refused"])
+    )
     def release(self, pick: int, reason: str) -> None:
         self.attempt("release_batch", lease=self.lease(pick)[0], reason=reason)
 

@@ -65,7 +65,9 @@ def act(url: str, seed: int, until: float) -> tuple[int, list[str]]:
                         engine.finish(lease, job_id, *dice.choice([("completed", None)] * 3 + [
                             ("failed", "test"), ("failed", "infrastructure")]))  # fmt: skip
                 if dice.random() < 0.6:  # else the device's next claim ends it, if all its jobs are done
-                    engine.release(lease, dice.choice(["done", "done", "drained", "busy", "unprepared", "refused"]))
+                    engine.release(
+                        lease, dice.choice(["done", "done", "drained", "busy", "unprepared", "unfetched", "refused"])
+                    )
 
         def cancel() -> None:
             last = engine.value("select coalesce(max(run_id), 0) from qgjob.run")

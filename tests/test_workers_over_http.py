@@ -236,7 +236,7 @@ def test_builds_come_through_the_api(services: Services, network: FaultyNetwork,
         return child.last_lines(1)
 
     other = "0" * 64
-    assert fetched(f"builds/acme/{other}.apk", other).startswith("app The object store no longer has")
+    assert fetched(f"builds/acme/{other}.apk", other).startswith("source The object store no longer has")
     network.fault = lambda _: 503
     assert fetched(f"builds/acme/{sha}.apk", sha).startswith("provider The build")
     network.fault = lambda _: None

@@ -90,7 +90,7 @@ class Api:
                 async for piece in response.aiter_bytes(PIECE):
                     yield piece
         except Refused as error:
-            raise PrepareError(str(error), "app") from None
+            raise PrepareError(str(error), "source") from None
         except (Passing, httpx.HTTPError) as error:
             raise PrepareError(f"The build {key} cannot be fetched from {self._url}: {error}.", "provider") from None
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from qgjob.models import Reset, Selector, Target
 
-Blame = Literal["device", "app", "provider", "config"]
+Blame = Literal["device", "app", "source", "provider", "config"]
 
 
 class BatchJob(Struct, frozen=True):
@@ -57,9 +57,10 @@ class File(Struct, frozen=True):
 class PrepareError(Exception):
     """The batch cannot be run here; its message is for people.
 
-    `blame` decides what follows: `device` is a loss, the jobs go elsewhere; `provider` has no room or is down, the jobs
-    wait and lose nothing; `app` is a build that no device will take, its jobs fail; `config` is a worker that cannot do
-    this kind of work.
+    `blame` decides what follows: `device` is a loss, the jobs go elsewhere; `source` is a build whose file this worker
+    cannot have, a loss that says nothing of the device; `provider` has no room or is down, the jobs wait and lose
+    nothing; `app` is a build that no device will take, its jobs fail; `config` is a worker that cannot do this kind of
+    work.
     """
 
     def __init__(self, message: str, blame: Blame = "device") -> None:

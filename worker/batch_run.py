@@ -32,6 +32,7 @@ PREPARE_LIMIT_S = 900
 REASONS: dict[Blame, ReleaseReason] = {
     "device": "unprepared",
     "config": "unprepared",
+    "source": "unfetched",
     "provider": "busy",
     "app": "refused",
 }

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import hashlib
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator
@@ -16,7 +17,12 @@ from worker import downloads
 from worker.batch import Artifact, PrepareError
 from worker.stores import PIECE, Store
 
+log = logging.getLogger("worker")
+
 LOOK_AGAIN_S = 0.1
+# When to ask again where nobody answered. Longer troubles are losses, for whoever submits chooses the address: its jobs
+# may not wait for ever on devices that are everybody's.
+ASK_AGAIN_S = (1, 4, 10, 25)
 # What was fetched this recently may be about to be installed, by whichever worker.
 IN_USE_S = 3600
 KNOWN_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
@@ -38,7 +44,7 @@ async def fetch(artifact: Artifact) -> Path:
     try:
         async with _only_one(folder / f"{artifact.sha256}.lock"):
             if not ready.exists():
-                await _receive(artifact, ready)
+                await _receive_patiently(artifact, ready)
             os.utime(ready)
         await asyncio.to_thread(_make_room, folder, ready)
     except OSError as error:
@@ -46,6 +52,18 @@ async def fetch(artifact: Artifact) -> Path:
             f"The folder of builds {folder} cannot be used: {error.strerror or error}.", "config"
         ) from None
     return ready
+
+
+async def _receive_patiently(artifact: Artifact, ready: Path) -> None:
+    for pause_s in ASK_AGAIN_S:
+        try:
+            await _receive(artifact, ready)
+        except downloads.Unreachable as error:
+            log.warning("%s Asking again in %s s.", error, pause_s)
+            await asyncio.sleep(pause_s)
+        else:
+            return
+    await _receive(artifact, ready)
 
 
 async def _receive(artifact: Artifact, ready: Path) -> None:
@@ -60,7 +78,7 @@ async def _receive(artifact: Artifact, ready: Path) -> None:
                     size += len(piece)
                     if size > most:
                         shown = downloads.shown(artifact.url)
-                        raise PrepareError(f"The build at {shown} is larger than QGJOB_BUILD_MAX_MB allows.", "app")
+                        raise PrepareError(f"The build at {shown} is larger than QGJOB_BUILD_MAX_MB allows.", "source")
                     digest.update(piece)
                     await asyncio.to_thread(file.write, piece)
         if digest.hexdigest() != artifact.sha256:
@@ -97,7 +115,7 @@ async def _from_file(path: Path) -> AsyncGenerator[bytes]:
             while piece := await asyncio.to_thread(file.read, PIECE):
                 yield piece
     except OSError as error:
-        raise PrepareError(f"The build {path} cannot be read: {error.strerror}.", "app") from None
+        raise PrepareError(f"The build {path} cannot be read: {error.strerror}.", "source") from None
 
 
 def _open(path: Path) -> BinaryIO:
@@ -105,10 +123,10 @@ def _open(path: Path) -> BinaryIO:
     folder, real = os.environ.get("QGJOB_BUILD_FOLDER"), path.resolve()
     if not folder or not real.is_relative_to(Path(folder).resolve()):
         raise PrepareError(
-            f"The build {path} is not in a folder that this worker installs from (QGJOB_BUILD_FOLDER).", "app"
+            f"The build {path} is not in a folder that this worker installs from (QGJOB_BUILD_FOLDER).", "source"
         )
     if not real.is_file():
-        raise PrepareError(f"There is no file {path} on this worker's machine.", "app")
+        raise PrepareError(f"There is no file {path} on this worker's machine.", "source")
     return real.open("rb")
 
 

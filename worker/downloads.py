@@ -15,6 +15,13 @@ REDIRECTS = 5
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 
 
+class Unreachable(PrepareError):
+    """Nobody answers there, or not as they should: that may pass."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(f"The build at {shown(url)} cannot be fetched: {why}.", "source")
+
+
 async def pieces(url: str) -> AsyncGenerator[bytes]:
     """The body, exactly as it is stored there. Raises PrepareError."""
     headers = {"accept-encoding": "identity", "user-agent": "qgjob-worker"}
@@ -35,10 +42,11 @@ async def pieces(url: str) -> AsyncGenerator[bytes]:
                     return
     except AddressRefused as error:
         # Whoever submits chooses the address: it must not count against the device, which may be everybody's.
-        raise PrepareError(f"The build at {shown(at)} {error}", "app") from None
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        why = str(error) or type(error).__name__
-        raise PrepareError(f"The build at {shown(url)} cannot be fetched: {why}.", "provider") from None
+        raise PrepareError(f"The build at {shown(at)} {error}", "source") from None
+    except httpx.InvalidURL as error:
+        raise PrepareError(f"The build at {shown(at)} cannot be fetched: {error}.", "app") from None
+    except (httpx.HTTPError, OSError) as error:
+        raise Unreachable(url, str(error) or type(error).__name__) from None
     raise PrepareError(f"The build at {shown(url)} cannot be fetched: more than {REDIRECTS} redirects.", "app")
 
 
@@ -58,10 +66,9 @@ def _check_scheme(url: str) -> None:
 
 def _check_status(url: str, status: int) -> None:
     if not 200 <= status < 300:
-        passing = status in (408, 425, 429) or status >= 500
-        raise PrepareError(
-            f"The build at {shown(url)} cannot be fetched: HTTP {status}.", "provider" if passing else "app"
-        )
+        if status in (408, 425, 429) or status >= 500:
+            raise Unreachable(url, f"HTTP {status}")
+        raise PrepareError(f"The build at {shown(url)} cannot be fetched: HTTP {status}.", "app")
 
 
 def _is_listed(host: str) -> bool:

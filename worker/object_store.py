@@ -33,7 +33,7 @@ class ObjectStore:
             raise PrepareError(
                 f"The object store does not hold {key}: add the build's file again, or give this worker the "
                 "QGJOB_STORE_URL that the API has.",
-                "app",
+                "source",
             ) from None
         except StoreError as error:
             raise PrepareError(f"The object store cannot be used: {first_line(error)}.", "provider") from None

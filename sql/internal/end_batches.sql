@@ -2,6 +2,7 @@
 --   done, drained        the worker gives back what it did not finish: no attempt is counted
 --   busy                 a device cloud has no room, or is down: nobody's fault, no attempt is counted either
 --   unprepared           the build could not be installed or the session not opened: a loss for every job of the batch
+--   unfetched            this worker could not have the build's file: the same, and nothing is said of the device
 --   refused              no device can take the build: every pending job of the group fails with this batch's
 --   expired, replaced    the worker was lost: a loss for the job that was running
 -- A loss is an attempt that ended as failed/infrastructure. Three are taken up again, the fourth ends the job.
@@ -56,7 +57,7 @@ begin
   with lost as (
     update qgjob.job set attempts = attempts + 1,
       losses = losses + (p_reason <> 'refused')::integer, test_failures = test_failures + (p_reason = 'refused')::integer
-    where job_id = any (v_jobs) and cancel_requested_at is null and (p_reason in ('unprepared', 'refused')
+    where job_id = any (v_jobs) and cancel_requested_at is null and (p_reason in ('unprepared', 'unfetched', 'refused')
       or (p_reason in ('expired', 'replaced') and status = 'running'))
     returning job_id, attempts, org_id, batch_id, started_at
   ), recorded as (

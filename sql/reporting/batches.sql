@@ -27,5 +27,6 @@ comment on column reporting.batches.claimed_at is 'When the device claimed it.';
 comment on column reporting.batches.ended_at is 'When it ended; null while the device holds it.';
 comment on column reporting.batches.end_reason is
   'done, drained (the worker left), busy (no room at the device cloud), unprepared (no installation or session), '
+  'unfetched (the worker could not have the build''s file), '
   'refused (no device can take the build), expired (the worker was lost) or replaced (another took the device '
   'over).';

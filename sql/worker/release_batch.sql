@@ -3,9 +3,9 @@ create or replace function qgjob.release_batch(p_lease bigint, p_reason text def
 returns void language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
-  if p_reason is null or p_reason not in ('done', 'drained', 'busy', 'unprepared', 'refused') then
+  if p_reason is null or p_reason not in ('done', 'drained', 'busy', 'unprepared', 'unfetched', 'refused') then
     raise exception using errcode = 'QJ422', constraint = 'end_reason_is_known', column = 'reason',
-      message = 'A batch is released as done, drained, busy, unprepared or refused.';
+      message = 'A batch is released as done, drained, busy, unprepared, unfetched or refused.';
   end if;
   if not exists (select from qgjob.batch where batch_id = p_lease and qgjob.may_drive(worker_id)) then
     perform qgjob.refuse_lease(p_lease);
