@@ -638,6 +638,26 @@ def with_an_empty_lane(engine: Engine, most: int | None = None) -> tuple[Driver,
     return engine.drive("phone-2", x="1", y="1", z="1"), batch
 
 
+def test_a_claim_that_goes_to_another_group_and_a_submission_to_both_make_no_deadlock(
+    engine: Engine, second: Session
+) -> None:
+    """The claim ends the batch of one group, and leaves the other to its next call."""
+    engine.submit("a.js", build="v1")
+    engine.submit({"test_path": "b.js", "priority": "high"}, build="v2")
+    driver = engine.drive()
+    engine.run_batch(driver)
+    first, last = (
+        engine.value("select group_id from qgjob.job_group where app_version_id = %s", build) for build in ("v1", "v2")
+    )
+    assert first < last
+    lock = "select group_id from qgjob.job_group where group_id = %s for no key update"
+    with held(engine):  # as a submission that adds to both
+        engine.rows(lock, first)
+        assert after(second.begin(lambda session: session.claim(driver))) is None
+        engine.rows(lock, last)
+    assert engine.claim(driver).app_version_id == "v1"
+
+
 def test_a_claim_that_finds_an_empty_lane_and_the_end_of_a_batch_make_no_deadlock(
     engine: Engine, second: Session
 ) -> None:

@@ -4,7 +4,8 @@
 -- It also ends the device's last batch, if all its jobs are done, so that nobody needs to release such a batch before; see
 -- follow_batch. A claim whose answer was lost may be repeated: a live batch of which nothing was started is handed out again.
 -- p_max_s: the device is good for so many seconds at a time; no more work than that, by prediction, and one job at least.
--- Order of locks: devices, batches, jobs (skipping locked ones), lanes (see choose_group), groups.
+-- Order of locks: devices, batches, jobs (skipping locked ones), lanes (see choose_group), groups. Where it has ended a
+-- batch it holds lanes and a group, and waits for nothing more: what somebody else holds then is left to the next claim.
 drop function if exists qgjob.claim_batch(bigint, bigint, integer);
 create or replace function qgjob.claim_batch(
   p_worker_id bigint, p_device_id bigint, p_max_jobs integer default 20, p_max_s double precision default null
@@ -64,10 +65,13 @@ begin
   end if;
 
   for v_look in 1..3 loop
-    -- Ending a batch has locked lanes and a group; whoever holds some must not wait for others.
     v_group.group_id := case when v_follows then v_live.group_id
       else qgjob.choose_group(v_device, v_live.batch_id is null and v_look = 1) end;
     exit when v_group.group_id is null;
+    if v_live.batch_id is not null and not v_follows then
+      perform from qgjob.job_group where group_id = v_group.group_id for no key update skip locked;
+      exit when not found;
+    end if;
     select * into v_group from qgjob.job_group where group_id = v_group.group_id;
     v_jobs := array(
       select job_id from qgjob.job where group_id = v_group.group_id and status = 'pending'
