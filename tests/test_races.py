@@ -598,7 +598,7 @@ def test_taking_back_and_the_end_of_a_batch_make_no_deadlock(engine: Engine, sec
     busy = engine.drive("phone-1", os="14")
     assert len(engine.claim(busy).jobs) == 12
     engine.submit("other.js", build="v2")
-    other = engine.claim(engine.drive("phone-2"))
+    other = engine.claim(engine.drive("phone-2", os="14"))
     (job_id,) = engine.submit({"test_path": "z.js", "selector": {"z": "1"}}, org="other").job_ids
     idle = engine.drive("phone-3", os="14", z="1")
     with engine.another() as cancelling, cancelling.connection.transaction():
@@ -609,6 +609,14 @@ def test_taking_back_and_the_end_of_a_batch_make_no_deadlock(engine: Engine, sec
             with engine.another() as third:
                 assert third.claim(idle) is None
     after(released)
+
+
+def test_the_end_of_a_batch_waits_for_no_lane_that_it_does_not_charge(engine: Engine, second: Session) -> None:
+    engine.submit("a.js", {"test_path": "b.js", "target": "device"}, {"test_path": "c.js", "selector": {"os": "14"}})
+    batch = engine.claim(engine.drive())
+    with held(engine):
+        engine.rows("select from qgjob.lane where target = 'device' or selector <> '{}' for no key update")
+        after(second.begin(lambda session: session.release(batch.lease)))
 
 
 def test_claims_of_two_limited_organisations_make_no_deadlock(engine: Engine, second: Session) -> None:
@@ -629,7 +637,7 @@ def with_an_empty_lane(engine: Engine, most: int | None = None) -> tuple[Driver,
     """A batch in the first lane, and an idle device that comes by an empty lane before it comes to that one."""
     first, second, third = ({"test_path": "a.js", "selector": {key: "1"}} for key in "xyz")
     engine.submit(first, second)
-    batch = engine.claim(engine.drive("phone-1", x="1"))
+    batch = engine.claim(engine.drive("phone-1", x="1", y="1"))
     engine.submit(first, build="v2")
     (job_id,) = engine.submit(third).job_ids
     engine.call("cancel_job", job_id=job_id)
@@ -694,17 +702,19 @@ def test_a_submission_that_puts_lanes_to_rest_and_the_end_of_a_batch_make_no_dea
     def submitted_and_cancelled(*numbers: int) -> None:
         engine.call("cancel_run", run_id=engine.submit(*selecting(*numbers)).run_id)
 
-    _, batch, _ = started(engine)
+    engine.submit("a.js")
+    batch = engine.claim(engine.drive(number="1"))
     submitted_and_cancelled(0)
     engine.rows("select qgjob.rest_lane(lane_id) from qgjob.lane")
     submitted_and_cancelled(*range(1, 201))
     with engine.another() as third, ThreadPoolExecutor(1) as pool:
         with held(engine):
             engine.rows('select from qgjob.lane where selector = \'{"number": "1"}\' for no key update')
-            released = second.blocked(lambda session: session.release(batch.lease))  # holds the lanes before that one
-            submitted = Session(third, pool).blocked(lambda session: session.submit(*selecting(0), build="v2"))
+            released = second.blocked(lambda session: session.release(batch.lease))  # holds its own lane
+            assert (
+                after(Session(third, pool).begin(lambda session: session.submit(*selecting(0), build="v2"))).total == 1
+            )
         after(released)
-        assert after(submitted).total == 1
 
 
 def test_two_submissions_of_the_same_new_lanes_for_several_builds_make_no_deadlock(

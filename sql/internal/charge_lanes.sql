@@ -1,14 +1,23 @@
 -- Charge organisations for the device-seconds of these batches, which have just ended or go on: every lane of the
--- organisation that might have had the device, for its share of such devices is one. What was charged before is taken off.
+-- organisation in which jobs might have waited for the device, for its share of such devices is one, and the batch's own.
+-- Lanes at rest take over what the others were charged when they are activated. What was charged before is taken off.
 -- A device that serves this organisation only takes nothing from anybody.
 -- Of a lost worker nothing is known after its lease; a clock that jumps charges nobody.
 create or replace function qgjob.charge_lanes(p_batch_ids bigint[]) returns void language plpgsql volatile as $$
 declare
   v_now timestamptz := qgjob.now();
+  v_lanes bigint[];
 begin
-  perform from qgjob.lane
-  where org_id in (select batch.org_id from qgjob.batch where batch_id = any (p_batch_ids))
-  order by lane_id for no key update;
+  v_lanes := array(
+    select lane.lane_id
+    from qgjob.batch join qgjob.device using (device_id) join qgjob.job_group using (group_id)
+    cross join lateral (  -- offset 0: or plans of small tables begin with the lanes of everybody
+      select lane_id from qgjob.lane
+      where lane.org_id = batch.org_id and lane.target = device.target
+        and (lane.active and device.labels @> lane.selector or lane.lane_id = job_group.lane_id) offset 0
+    ) as lane
+    where batch_id = any (p_batch_ids));
+  perform from qgjob.lane where lane_id = any (v_lanes) order by lane_id for no key update;
 
   with used as materialized (
     select batch_id, batch.org_id, device.target, device.labels, job_group.lane_id, charged_s,
@@ -21,10 +30,8 @@ begin
       bool_or(used.lane_id = lane.lane_id and not is_own) as served
     from used
     join qgjob.org using (org_id)
-    cross join lateral (  -- offset 0: or plans of small tables begin with the lanes of everybody
-      select lane_id from qgjob.lane
-      where lane.org_id = used.org_id and lane.target = used.target and used.labels @> lane.selector offset 0
-    ) as lane
+    join qgjob.lane on lane.lane_id = any (v_lanes) and lane.org_id = used.org_id and lane.target = used.target
+      and (used.labels @> lane.selector or lane.lane_id = used.lane_id)
     group by lane.lane_id
   ), charged as (
     update qgjob.batch set charged_s = case when is_own then 0 else device_s end
