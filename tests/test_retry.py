@@ -16,6 +16,17 @@ def test_a_job_is_retried_as_a_run_of_its_own(engine: Engine) -> None:
     assert engine.statuses(first.job_ids) == ["cancelled"]
 
 
+def test_a_retried_job_stays_among_the_runs_and_in_the_group_of_its_labels(engine: Engine) -> None:
+    engine.call("change_org", org_id="acme", changes={"group_by": ["repo"]})
+    (job_id,) = engine.submit("a.js", labels={"repo": "shop", "branch": "main"}).job_ids
+    engine.call("cancel_job", job_id=job_id)
+    again = engine.call("retry_job", job_id=job_id)
+    assert engine.value("select labels from reporting.runs where run_id = %s", again.run_id) == {
+        "repo": "shop", "branch": "main",
+    }  # fmt: skip
+    assert engine.value("select count(distinct group_id) from qgjob.job") == 1
+
+
 def test_only_an_ended_job_is_retried(engine: Engine) -> None:
     (job_id,) = engine.submit("a.js").job_ids
     with refused("only_an_ended_job_is_retried"):

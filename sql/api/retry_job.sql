@@ -1,4 +1,4 @@
--- Submit an ended job again, as a run of its own.
+-- Submit an ended job again, as a run of its own, with the labels of the run that created it.
 drop function if exists qgjob.retry_job(bigint, text, text);
 create or replace function qgjob.retry_job(
   p_job_id bigint, p_idempotency_key text default null, p_org_id text default null
@@ -12,7 +12,8 @@ begin
     raise exception using errcode = 'QJ409', constraint = 'only_an_ended_job_is_retried',
       message = format('Job %s is still %s.', p_job_id, v_job.status);
   end if;
-  v_run := qgjob.submit_again(v_job.org_id, v_job.app_version_id, array[p_job_id], '{}',
+  v_run := qgjob.submit_again(v_job.org_id, v_job.app_version_id, array[p_job_id],
+    coalesce((select labels from qgjob.run where run.run_id = v_job.run_id), '{}'),
     jsonb_build_object('retry_of_job', p_job_id), p_idempotency_key);
   return query select * from qgjob.as_job(v_run);
 end $$;
