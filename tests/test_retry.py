@@ -17,6 +17,7 @@ def test_a_job_is_retried_as_a_run_of_its_own(engine: Engine) -> None:
 
 
 def test_a_retried_job_stays_among_the_runs_and_in_the_group_of_its_labels(engine: Engine) -> None:
+    engine.call("create_org", org_id="acme")
     engine.call("change_org", org_id="acme", changes={"group_by": ["repo"]})
     (job_id,) = engine.submit("a.js", labels={"repo": "shop", "branch": "main"}).job_ids
     engine.call("cancel_job", job_id=job_id)
