@@ -5,7 +5,6 @@ are created again whenever a file changed. Everything happens in one transaction
 are in its way it begins again.
 """
 
-import os
 import random
 import sys
 import time
@@ -15,6 +14,9 @@ from pathlib import Path
 import psycopg
 import sqlalchemy as sa
 from alembic import context
+
+from qgjob.errors import Exit, Usage
+from sql.addresses import database_url
 
 SQL = Path(__file__).resolve().parents[1] / "sql"
 OLDEST = 150_000
@@ -58,8 +60,9 @@ def described(applied: list[str]) -> str:
     return "sql " + sha256("".join(applied).encode()).hexdigest()[:12]
 
 
-def refuse(sentence: str) -> None:
-    sys.exit(f"error: {sentence}")
+def refuse(sentence: str, code: Exit = Exit.REFUSED) -> None:
+    sys.stderr.write(f"error: {sentence}\n")
+    sys.exit(code)
 
 
 def warn(notice: psycopg.errors.Diagnostic) -> None:
@@ -98,15 +101,11 @@ def migrate_at_once(engine: sa.Engine) -> None:
             replace_objects(connection)
 
 
-dsn = os.environ.get("QGJOB_DATABASE_URL", "")
-if not dsn:
-    refuse("set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob.")
 try:
-    address = sa.make_url(dsn).set(drivername="postgresql+psycopg")
-    migrate(address)
-except sa.exc.ArgumentError:
-    refuse("QGJOB_DATABASE_URL is not a URL of the form postgresql://user:password@host:5432/database.")
+    migrate(sa.make_url(database_url()).set(drivername="postgresql+psycopg"))
+except Usage as error:
+    refuse(error.message, error.exit)
 except (sa.exc.OperationalError, psycopg.OperationalError) as error:
-    refuse(f"cannot migrate the database: {str(getattr(error, 'orig', error)).strip()}")
+    refuse(f"cannot migrate the database: {str(getattr(error, 'orig', error)).strip()}", Exit.UNAVAILABLE)
 except psycopg.errors.InsufficientPrivilege as error:
     refuse(f"this role may not migrate the database: {error.diag.message_primary}")

@@ -22,6 +22,7 @@ from qgjob import logs, tracing
 from qgjob.errors import Usage
 from qgjob.store import open_store
 from qgjob.usage import run_service
+from sql.addresses import database_url, listen_url
 from sql.schema import require, require_role
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -45,9 +46,8 @@ def serve(
     """
     if context.invoked_subcommand is not None:
         return
-    url = os.environ.get("QGJOB_DATABASE_URL")
-    if not url:
-        raise Usage("set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
+    url = database_url()
+    announcements = Announcements(listen_url())
     asks = asks_for_tokens(host, without_authentication)
     limit = UploadLimit(megabytes("QGJOB_BUILD_MAX_MB", 2048), megabytes("QGJOB_ATTEMPT_MB", 50))
     store = open_store()
@@ -60,11 +60,9 @@ def serve(
     asyncio.run(require_role(url, asks=asks))
     # On loopback a foreign name in Host is a browser that was led here by somebody's DNS.
     hosts = LOOPBACK if host in LOOPBACK else None
-    listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     # Each client that waits is an open file, and 1024 is what many systems begin with.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    announcements = Announcements(listen_url)
     traces = tracing.start("qgjob-api")
     settings = Settings(
         database_url=url,

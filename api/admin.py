@@ -1,16 +1,16 @@
 """python -m api token: the first token of a server, by whoever has its database. All others come from `qgjob token`."""
 
 import asyncio
-import os
 from typing import Annotated
 
 import psycopg
 import typer
 
 import sql
-from qgjob.errors import Refused, Unavailable, Usage
+from qgjob.errors import Refused, Unavailable
 from qgjob.models import Token
 from qgjob.tokens import hashed, hint, new_token
+from sql.addresses import database_url
 from sql.schema import require
 
 token_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
@@ -29,9 +29,7 @@ def create(
     expires_in_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Default: it does not expire.")] = None,
 ) -> None:
     """Create a token and print it: the only time that anybody sees it."""
-    url = os.environ.get("QGJOB_DATABASE_URL")
-    if not url:
-        raise Usage("set QGJOB_DATABASE_URL, for example postgresql://user:password@host:5432/qgjob")
+    url = database_url()
     text = new_token()
     try:
         created = asyncio.run(stored(url, text, scope, org_id, name, expires_in_days))

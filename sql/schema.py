@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import LiteralString
 
 import psycopg
-from psycopg.errors import InvalidCatalogName, UndefinedTable
+from psycopg.errors import UndefinedTable
 
 from qgjob.errors import Unavailable
 
@@ -20,10 +20,8 @@ async def require(url: str) -> None:
             row = await (await connection.execute(QUERY)).fetchone()
     except UndefinedTable:
         raise Unavailable("this database has no qgjob schema; run: alembic upgrade head") from None
-    except (psycopg.OperationalError, InvalidCatalogName) as error:
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise Unavailable(f"cannot use the database: {str(error).strip()}") from None
-    except psycopg.ProgrammingError as error:
-        raise Unavailable(f"QGJOB_DATABASE_URL cannot be used: {str(error).strip()}") from None
     at = row[0] if row else "nothing"
     if at < newest:
         raise Unavailable(f"this database is at revision {at}, needed is {newest}; run: alembic upgrade head")

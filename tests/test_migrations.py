@@ -123,7 +123,11 @@ def test_runs_of_an_older_revision_go_on(empty_url: str) -> None:
     ("url", "words"),
     [
         (None, "set QGJOB_DATABASE_URL"),
-        ("not a url", "QGJOB_DATABASE_URL"),
+        ("not a url", "QGJOB_DATABASE_URL is not a URL of the form postgresql://"),
+        ("mysql://user:secret@127.0.0.1/qgjob", "QGJOB_DATABASE_URL is not a URL"),
+        ("postgres//user:secret@127.0.0.1/qgjob", "QGJOB_DATABASE_URL is not a URL"),
+        ("postgresql://user:my secret@127.0.0.1/qgjob", "QGJOB_DATABASE_URL is not a URL"),
+        ("postgresql://user:secret@127.0.0.1:5432x/qgjob", "QGJOB_DATABASE_URL is not a URL"),
         ("postgresql://nobody@127.0.0.1:9/none", "127.0.0.1"),
         ("no such database", "does not exist"),
         ("no schema", "run: alembic upgrade head"),
@@ -148,7 +152,8 @@ def test_a_wrong_database_is_one_clear_sentence(empty_url: str, service: str, ur
     }[service]
     process = python(*argv, url=url)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode not in (0, None)
+    assert process.returncode == (2 if "QGJOB_DATABASE_URL" in words else 5)
     assert words in output
     assert "Traceback" not in output
+    assert "secret" not in output
     assert "error: " in output

@@ -92,8 +92,7 @@ def work(
     SIGTERM or Ctrl-C: finish the running tests, give back the rest, leave. Once more: give back everything and leave
     within seconds, whether or not anybody answers.
     """
-    url = os.environ.get("QGJOB_DATABASE_URL")
-    if not url and not server:
+    if not server and not os.environ.get("QGJOB_DATABASE_URL"):
         raise Usage(
             "say --server=https://qgjob.example.com, or set QGJOB_DATABASE_URL, for example "
             "postgresql://user:password@host:5432/qgjob"
@@ -107,7 +106,7 @@ def work(
     logs.configure()
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request, otherwise
     where = project.resolve()
-    connection = by_api(server) if server else by_database(url or "", devices)
+    connection = by_api(server) if server else by_database(devices)
     driver = backends.load(
         backend,
         backends.Options(

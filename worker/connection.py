@@ -43,16 +43,17 @@ def by_api(server_url: str) -> Connection:
     return Connection(HttpEngine(api), api, opened)
 
 
-def by_database(url: str, devices: int) -> Connection:
+def by_database(devices: int) -> Connection:
     """Raises Usage."""
     import sql
+    from sql.addresses import database_url, listen_url
     from sql.schema import require
     from worker.engine import SqlEngine
     from worker.object_store import ObjectStore
 
+    url, listening = database_url(), listen_url()
     store = ObjectStore()
     db = sql.open_pool(url, size=max(2, min(10, devices)))
-    listen_url = os.environ.get("QGJOB_LISTEN_URL", url) or None
     builds.fetch_from(store)
 
     @asynccontextmanager
@@ -61,4 +62,4 @@ def by_database(url: str, devices: int) -> Connection:
         async with db:
             yield
 
-    return Connection(SqlEngine(db, listen_url), store, opened)
+    return Connection(SqlEngine(db, listening), store, opened)
