@@ -75,9 +75,11 @@ def test_since_is_sent_as_a_time_in_utc() -> None:
     with StandIn() as server:
         server.on("GET", "/jobs", page())
         result = qgjob("list", "--org-id=o", "--since=2026-01-31T13:00:00+01:00", server=server)
-        assert dict(server.requests[0].query)["since"] == NOW
+        asked = [request for request in server.requests if request.path == "/jobs"]
+        assert dict(asked[0].query)["since"] == NOW
         assert qgjob("list", "--org-id=o", "--since=24h", server=server).exit == 0
-        assert dict(server.requests[1].query)["since"].endswith("Z")
+        asked = [request for request in server.requests if request.path == "/jobs"]
+        assert dict(asked[1].query)["since"].endswith("Z")
         wrong = qgjob("list", "--org-id=o", "--since=2026-13-45", server=server)
         assert (wrong.exit, "2026-11-22T14:30Z" in wrong.stderr) == (2, True)
     assert (result.stdout, result.stderr) == ("", "no job matches\n")

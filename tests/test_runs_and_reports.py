@@ -33,7 +33,14 @@ def test_a_run_is_listed_and_reported_while_it_goes_on_and_after_it(
     listed = services.qgjob("list", "--org-id=acme", "--test=?.js", "--limit=1", "--target=emulator")
     assert "b.js" in listed.stdout
     assert "more: qgjob list --org-id=acme --target=emulator '--test=?.js' --limit=1 --cursor=2\n" in listed.stderr
-    assert services.qgjob("runs", "--org-id=nobody").stderr == "no run matches\n"
+    for command, empty in (("runs", "no run matches"), ("list", "no job matches"), ("groups", "no group has")):
+        unknown = services.qgjob(command, "--org-id=acm")
+        assert unknown.stderr.startswith(f"note: there is no organisation acm yet, beside acme\n{empty}")
+        assert unknown.returncode == 0
+    assert "there is no organisation acm yet" in services.qgjob("stats", "--org-id=acm").stderr
+    assert services.qgjob("runs", "--org-id=acme", "--app-version-id=v9").stderr == "no run matches\n"
+    made = services.qgjob("token", "create", "--org-id=acm", "--name=x").stderr
+    assert made.startswith("note: there is no organisation acm yet, beside acme\n")
     assert [
         run["run_id"] for run in json.loads(services.qgjob("runs", "--org-id=acme", "--json").stdout)["data"]["runs"]
     ] == [2, 1]

@@ -7,7 +7,7 @@ from stand_in import Answer, StandIn, page, qgjob
 
 
 def asked_for(server: StandIn) -> str:
-    return dict(server.requests[-1].query)["org_id"]
+    return [dict(asked.query)["org_id"] for asked in server.requests if asked.path == "/jobs"][-1]
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_project_file(tmp_path: Path) -> None:

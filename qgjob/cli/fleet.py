@@ -18,7 +18,10 @@ workers_app = typer.Typer(rich_markup_mode=None)
 
 def groups(*, org_id: options.OrgId = None, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
     """List the groups of unfinished jobs that share an installation."""
-    found = settings.connect(server_url).groups(org_id or settings.project().org_id)
+    client, org = settings.connect(server_url), org_id or settings.project().org_id
+    found = client.groups(org)
+    if not found:
+        naming.note_unknown(client, org)
     if as_json:
         output.answer_json("groups", found)
         return Exit.OK
@@ -104,7 +107,10 @@ def drain(
 
 def stats(*, org_id: options.OrgId = None, as_json: options.Json = False, server_url: options.ServerUrl = None) -> int:
     """Show what was done, and what grouping saved."""
-    found = settings.connect(server_url).stats(org_id or settings.project().org_id)
+    client = settings.connect(server_url)
+    found = client.stats(org_id or settings.project().org_id)
+    if not found.jobs:
+        naming.note_unknown(client, found.org_id)
     if as_json:
         output.answer_json("stats", found)
         return Exit.OK

@@ -1,9 +1,12 @@
 """Which one is meant: ids are numbers, and a few things have names, too. Nothing is sent that is neither."""
 
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 
 import typer
 
+from qgjob.cli import output
+from qgjob.client import Client
 from qgjob.errors import Refused, Usage
 
 
@@ -40,3 +43,19 @@ def found(noun: str, said: str, named: Callable[[], Iterable[tuple[str, int]]], 
     if len(ids) > 1:
         raise Usage(f"more than one {noun} is called {said!r}: {', '.join(map(str, ids))}", hint=hint)
     return ids[0]
+
+
+def beside(client: Client, org: str) -> str:
+    """Of an organisation that is not there: the one whose name is most like it, for a sentence."""
+    near = get_close_matches(org, [known.org_id for known in client.orgs()], n=1)
+    return f", beside {near[0]}" if near else ""
+
+
+def note_unknown(client: Client, org: str | None) -> None:
+    """A slip of the pen looks like an organisation that has nothing yet."""
+    try:
+        if org:
+            client.org(org)
+    except Refused as refused:
+        if refused.code == "org_exists":
+            output.say(f"note: there is no organisation {org} yet{beside(client, org or '')}")

@@ -1,7 +1,6 @@
 """`qgjob orgs`: organisations, their share of the devices, and their limits."""
 
 import sys
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -116,10 +115,10 @@ def set_org(
     except Refused as refused:
         if refused.code != "org_exists":
             raise
-        near = get_close_matches(org, [known.org_id for known in client.orgs()], n=1)
+        near = naming.beside(client, org)
         changed = client.create_org(org, changes)
         output.say(
-            f"created the organisation {changed.org_id}, which there was not{f', beside {near[0]}' if near else ''}; "
+            f"created the organisation {changed.org_id}, which there was not{near}; "
             f"if that is a mistake: qgjob orgs remove {changed.org_id}"
         )
     return tell(changed, as_json=as_json)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from qgjob.cli import job_summary, junit, options, output, settings, verdict, words
+from qgjob.cli import job_summary, junit, naming, options, output, settings, verdict, words
 from qgjob.cli import selection as select
 from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts
@@ -42,7 +42,10 @@ def runs(
     asked += [("app_version_id", app_version_id)] if app_version_id is not None else []
     asked += [("label", f"{name}={value}") for name, value in select.parse_labels(label or []).items()]
     asked += [("limit", limit)]
-    page = settings.connect(server_url).runs(page_of(asked, cursor))
+    client = settings.connect(server_url)
+    page = client.runs(page_of(asked, cursor))
+    if not page.runs:
+        naming.note_unknown(client, org)
     if as_json:
         output.answer_json("runs", page)
     elif quiet and page.runs:

@@ -108,7 +108,9 @@ def add(
     )
     checked(addition, ScheduleAddition, to="schedule")
     select.say_missing(jobs)
-    return tell(settings.connect(server_url).add_schedule(addition), "Added", as_json=as_json)
+    client = settings.connect(server_url)
+    naming.note_unknown(client, addition.org_id)
+    return tell(client.add_schedule(addition), "Added", as_json=as_json)
 
 
 @schedules_app.command("list", epilog=LIST_EPILOG)

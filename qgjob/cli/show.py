@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qgjob.cli import following, options, output, settings, verdict, waiting, words
+from qgjob.cli import following, naming, options, output, settings, verdict, waiting, words
 from qgjob.cli.attending import Lookout
 from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts, progress
@@ -195,7 +195,10 @@ def list_jobs(
     asked += [("since", words.since(since))] if since is not None else []
     asked += [("test", test)] if test is not None else []
     asked += [("limit", limit)]
-    page = settings.connect(server_url).jobs(page_of(asked, cursor))
+    client = settings.connect(server_url)
+    page = client.jobs(page_of(asked, cursor))
+    if not page.jobs:
+        naming.note_unknown(client, org)
     if as_json:
         output.answer_json("jobs", page)
     elif page.jobs:

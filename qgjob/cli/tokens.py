@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from qgjob.cli import options, output, settings, words
-from qgjob.cli.naming import number_of
+from qgjob.cli.naming import note_unknown, number_of
 from qgjob.cli.paging import page_of, say_more
 from qgjob.errors import Exit, Usage
 from qgjob.models import Token
@@ -62,9 +62,9 @@ def create(
     if seconds is not None and seconds < SHORTEST_S:
         raise Usage(f"--expires-in {expires_in!r} is less than a minute")
     scopes = [one.value for one in scope or [ScopeName.submit]]
-    created = settings.connect(server_url).create_token(
-        {"org_id": org_id, "name": name, "scopes": scopes, "expires_in_s": seconds}
-    )
+    client = settings.connect(server_url)
+    note_unknown(client, org_id)
+    created = client.create_token({"org_id": org_id, "name": name, "scopes": scopes, "expires_in_s": seconds})
     if as_json:
         output.answer_json("token", created)
         return Exit.OK

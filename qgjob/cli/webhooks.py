@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import typer
 
-from qgjob.cli import options, output, settings, words
+from qgjob.cli import naming, options, output, settings, words
 from qgjob.cli.paging import page_of, say_more
 from qgjob.client import Client
 from qgjob.errors import Exit, TimedOut, Usage
@@ -74,7 +74,9 @@ def add(
     org = settings.organisation(org_id)
     given = {"url": url, "events": event, "format": format_name, "description": description, "secret": secret}
     addition = {"org_id": org} | {name: value for name, value in given.items() if value}
-    added = settings.connect(server_url).add_webhook(addition, key=uuid4().hex)
+    client = settings.connect(server_url)
+    naming.note_unknown(client, org)
+    added = client.add_webhook(addition, key=uuid4().hex)
     if as_json:
         output.answer_json("webhook", added)
         return Exit.OK
