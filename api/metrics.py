@@ -130,7 +130,7 @@ def database_metrics(counted: Counted) -> Iterator[Metric]:
         "qgjob_claims": ("Batches that devices have claimed.", counted.claims),
         "qgjob_leases_expired": ("Batches that were taken back from lost workers.", counted.expired),
         "qgjob_installs": ("Installations of a build on a device.", counted.installs),
-        "qgjob_attempts": ("Attempts that workers have reported.", counted.attempts),
+        "qgjob_attempts": ("Attempts, lost ones included.", counted.attempts),
         "qgjob_installs_avoided": ("Attempts that needed no installation of their own.", counted.avoided),
     }
     for name, (text, value) in totals.items():

@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.request import urlopen
 
+import pytest
 from engine import Engine
 from processes import Services
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,8 +56,24 @@ def test_what_waits_and_what_was_done_is_counted(engine: Engine) -> None:
     engine.call("quarantine_device", device_id=driver.device_id, reason="broken glass")
     after = counted(engine)
     assert (after.targets["emulator"]["busy"], after.targets["emulator"]["quarantined"]) == (0, 1)
-    assert (after.claims, after.installs, after.attempts, after.avoided) == (claims + 1, 1, 2, 1)
+    stats = engine.call("get_stats")
+    # The last one was lost with its worker, and had found the build on the device.
+    assert (after.claims, after.installs, after.attempts, after.avoided) == (claims + 1, 1, 3, 2)
+    assert (stats.installs, stats.attempts, stats.installs_avoided) == (1, 3, 2)
     assert (after.expired, sum(after.buckets), len(after.buckets)) == (1, claims + 1, len(after.bounds) + 1)
+
+
+@pytest.mark.parametrize("reason", ["unprepared", "unfetched", "refused"])
+def test_attempts_that_never_ran_save_no_installation(engine: Engine, reason: str) -> None:
+    run = engine.submit("a.js", "b.js")
+    for number in range(4):
+        if batch := engine.claim(engine.drive(f"phone-{number}")):
+            engine.release(batch.lease, reason)
+    after, stats = counted(engine), engine.call("get_stats")
+    assert after.attempts == stats.attempts > 0
+    assert (after.avoided, stats.installs_avoided, stats.saved_s) == (0, 0, 0)
+    assert engine.value("select saved_s from reporting.runs where run_id = %s", run.run_id) == 0
+    assert engine.value("select sum(avoided) from reporting.batches") == 0
 
 
 def test_what_no_live_worker_can_run_is_told_although_some_drive_its_target(engine: Engine) -> None:

@@ -1,4 +1,4 @@
--- What was done so far, for one organisation or for all. `installs_avoided`: attempts that found their build installed.
+-- What was done so far, for one organisation or for all. `installs_avoided`: attempts that needed none of their own.
 create or replace function qgjob.get_stats(p_org_id text default null)
 returns table (
   org_id text, runs bigint, jobs bigint, pending bigint, queued bigint, running bigint, completed bigint, failed bigint,
@@ -9,8 +9,8 @@ returns table (
   select p_org_id, (select count(*) from qgjob.run where p_org_id is null or run.org_id = p_org_id),
     job.jobs, job.pending, job.queued, job.running, job.completed, job.failed, job.cancelled, job.flaky,
     job.completed::double precision / nullif(job.completed + job.failed, 0),
-    work.attempts, work.installs, greatest(0, work.attempts - work.installs),
-    work.install_s, work.device_s, greatest(0, work.attempts - work.installs) * coalesce(work.install_s, 0),
+    work.attempts, work.installs, work.avoided,
+    work.install_s, work.device_s, work.avoided * coalesce(work.install_s, 0),
     job.wait_p50_s, job.wait_p95_s
   from (
     select count(*) as jobs,
@@ -23,6 +23,7 @@ returns table (
     from qgjob.job where p_org_id is null or job.org_id = p_org_id
   ) as job, (
     select coalesce(sum(batches.attempts), 0)::bigint as attempts, count(*) filter (where installed) as installs,
+      coalesce(sum(batches.avoided), 0)::bigint as avoided,
       avg(batches.install_s) as install_s, coalesce(sum(batches.device_s), 0) as device_s
     from reporting.batches where p_org_id is null or batches.org_id = p_org_id
   ) as work

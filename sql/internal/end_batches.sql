@@ -73,6 +73,8 @@ begin
     returning job_id
   )
   select coalesce(array_agg(job_id), '{}') into v_lost from recorded;
+  perform qgjob.count_attempts(batch_id, count(*)::integer) from qgjob.attempt
+  where job_id = any (v_lost) and batch_id = any (v_batches) group by batch_id;
 
   perform qgjob.emit('batch.ended', jsonb_build_object('org_id', batch.org_id, 'batch_id', batch_id,
     'device', device.name, 'reason', p_reason, 'returned', (

@@ -65,4 +65,5 @@ comment on column reporting.attempts.log_tail is 'The last 2000 characters of wh
 comment on column reporting.attempts.permanent is
   'The failure is of the kind that no further attempt can help, and got none.';
 comment on column reporting.attempts.batch_s is
-  'Seconds that it waited, when the device was ready, for the attempts before it in the batch.';
+  'Seconds from when the device was ready until it began: the attempts before it in the batch, and the start of the '
+  'test runner.';

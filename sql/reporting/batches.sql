@@ -4,9 +4,12 @@ create or replace view reporting.batches with (security_invoker = true) as
     worker.name as worker, batch.installed_at is not null as installed,
     extract(epoch from batch.installed_at - batch.claimed_at)::double precision as install_s,
     extract(epoch from coalesce(batch.ended_at, qgjob.now()) - batch.claimed_at)::double precision as device_s,
-    (select count(*) from qgjob.attempt where attempt.batch_id = batch.batch_id)::integer as attempts,
-    batch.claimed_at, batch.ended_at, batch.end_reason
+    served.attempts::integer as attempts,
+    batch.claimed_at, batch.ended_at, batch.end_reason, qgjob.installs_avoided(batch, served.attempts)::integer as avoided
   from qgjob.batch
+  cross join lateral (
+    select count(*) as attempts from qgjob.attempt where attempt.batch_id = batch.batch_id
+  ) as served
   join qgjob.job_group using (group_id)
   join qgjob.device using (device_id)
   join qgjob.worker on worker.worker_id = batch.worker_id;
@@ -30,3 +33,4 @@ comment on column reporting.batches.end_reason is
   'unfetched (the worker could not have the build''s file), '
   'refused (no device can take the build), expired (the worker was lost) or replaced (another took the device '
   'over).';
+comment on column reporting.batches.avoided is 'Attempts that needed no installation of their own.';

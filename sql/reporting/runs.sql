@@ -28,7 +28,7 @@ create or replace view reporting.runs with (security_invoker = true) as
     select coalesce(sum(served.attempts), 0)::integer as attempts,
       (count(served.batch_id) filter (where batch.installed_at is not null))::integer as installs,
       coalesce(sum(extract(epoch from batch.installed_at - batch.claimed_at)), 0)::double precision as install_s,
-      coalesce(sum((served.attempts - (batch.installed_at is not null)::integer) * coalesce(
+      coalesce(sum(qgjob.installs_avoided(batch, served.attempts) * coalesce(
         extract(epoch from batch.installed_at - batch.claimed_at), timing.mean_s)), 0)::double precision as saved_s
     from (
       select attempt.batch_id, count(*) as attempts
@@ -66,7 +66,8 @@ comment on column reporting.runs.installs is 'Installations that were made for b
 comment on column reporting.runs.install_s is 'Seconds that these took.';
 comment on column reporting.runs.saved_s is
   'Seconds that one installation for each attempt would have cost more: each as long as that of its batch, or as '
-  'one usually takes where the batch found its build on the device. Runs that share jobs each tell of all of them.';
+  'one usually takes where the batch found its build on the device. Runs that share jobs each tell of all of them. Attempts that '
+  'were lost before anything ran save nothing. What one usually takes changes, and so may this, a little, afterwards.';
 comment on column reporting.runs.labels is 'What its submitter said of it, such as branch or repo.';
 comment on column reporting.runs.created_at is 'When it was submitted.';
 comment on column reporting.runs.finished_at is 'When its last job ended; null until then.';

@@ -120,7 +120,6 @@ begin
   v_final := array(select ended.job_id from unnest(v_ended) as ended where ended.status <> 'pending');
   v_again := array(select ended.job_id from unnest(v_ended) as ended where ended.status = 'pending');
 
-  perform qgjob.count_attempts(p_lease, cardinality(v_ended));
   insert into qgjob.attempt (job_id, number, org_id, batch_id, status, failure_kind, message, tests, log, started_at,
     ended_at, files, reset_s, upload_s, video_offset_s, permanent)
   select job.job_id, job.attempts + 1, job.org_id, p_lease, result.status, result.failure_kind,
@@ -129,6 +128,7 @@ begin
     result.video_offset_s, coalesce(result.permanent, false)
   from unnest(v_results) as result join unnest(v_jobs) as job using (job_id)
   where job.batch_id = p_lease;
+  perform qgjob.count_attempts(p_lease, cardinality(v_ended));
 
   update qgjob.job set
     status = ended.status, version = version + 1, batch_id = null, attempts = attempts + 1,
