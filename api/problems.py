@@ -12,7 +12,7 @@ from msgspec import to_builtins
 from psycopg_pool import PoolTimeout
 
 from qgjob.models import Problem
-from qgjob.problems import status_of
+from qgjob.problems import OF_VALUES, status_of
 from qgjob.store import BaseStoreError, first_line
 
 log = logging.getLogger("api")
@@ -120,10 +120,11 @@ def from_database(request: AnyRequest, error: psycopg.Error) -> Response[Any]:
         return unexpected(request, error)
     kind = said.constraint_name or "value_is_valid"
     own = (error.sqlstate or "").startswith("QJ")
-    title = said.message_primary if own else f"The rule {kind} is broken."
-    problem = Problem(
-        type=f"urn:qgjob:{kind}", status=status, title=title or kind, hint=said.message_hint, field=said.column_name
-    )
+    # PostgreSQL's own words on a value are plain; those on a constraint show tables, and rows.
+    of_value = (error.sqlstate or "").startswith(OF_VALUES)
+    title = said.message_primary if own or of_value else f"The rule {kind} is broken."
+    hint = said.message_hint or (said.message_detail if of_value else None)
+    problem = Problem(type=f"urn:qgjob:{kind}", status=status, title=title or kind, hint=hint, field=said.column_name)
     return answer(problem, {"Retry-After": QUOTA_RETRY_S} if status == 429 else None)
 
 

@@ -78,7 +78,9 @@ def test_4_when_the_server_refuses_and_an_id_that_is_no_number_is_an_unknown_job
         assert server.requests == []
     assert result.exit == 4
     assert result.stdout == ""
-    assert result.stderr == "error: there is no job 'abc456': the id of a job is a number\nhint: see qgjob list\n"
+    assert (
+        result.stderr == "error: there is no job 'abc456': the id of a job is a number from 1\nhint: see qgjob list\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,8 @@ def test_4_when_the_server_refuses_and_an_id_that_is_no_number_is_an_unknown_job
     [
         (("status", "--job-id=2/attempts"), "qgjob list"),
         (("cancel", "--run-id=.."), "qgjob runs"),
+        (("status", "--job-id=0"), "qgjob list"),
+        (("status", "--job-id=99999999999999999999"), "qgjob list"),
         (("ci", "--test=a.js", "--only-failed-of=latest"), "qgjob runs"),
         (("token", "revoke", "ci"), "qgjob token list"),
         (("trust", "remove", "acme"), "qgjob trust list"),
@@ -98,7 +102,7 @@ def test_what_is_no_id_is_not_sent_and_the_command_that_lists_them_is_named(
         result = qgjob(*command, server=server)
         assert server.requests == []
     assert result.exit == 4
-    assert f"is a number\nhint: see {lists}\n" in result.stderr
+    assert f"is a number from 1\nhint: see {lists}\n" in result.stderr
 
 
 def test_4_for_a_schedule_of_an_unknown_name_as_for_one_of_an_unknown_id() -> None:

@@ -18,7 +18,8 @@ def given(identifier: str | None) -> str | None:
 
 
 def is_number(identifier: str) -> bool:
-    return identifier.isascii() and identifier.isdigit()
+    """As JSON can tell it exactly."""
+    return identifier.isascii() and identifier.isdigit() and len(identifier) < 17 and 1 <= int(identifier) < 2**53
 
 
 def number_of(noun: str, lists: str) -> Callable[[str | None], str | None]:
@@ -26,7 +27,7 @@ def number_of(noun: str, lists: str) -> Callable[[str | None], str | None]:
 
     def checked(identifier: str | None) -> str | None:
         if given(identifier) is not None and not is_number(identifier or ""):
-            message = f"there is no {noun} {identifier!r}: the id of a {noun} is a number"
+            message = f"there is no {noun} {identifier!r}: the id of a {noun} is a number from 1"
             raise Refused(message, hint=f"see {lists}", code=f"{noun}_exists")
         return identifier
 

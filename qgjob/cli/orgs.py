@@ -180,5 +180,5 @@ def number(text: str, flag: str) -> int | None:
     if text == NONE:
         return None
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) < 2**31:
-        raise Usage(f"{flag}: {text!r} is neither a number from 1 nor none")
+        raise Usage(f"{flag}: {text!r} is neither a number from 1 to {2**31 - 1} nor none")
     return int(text)

@@ -24,9 +24,9 @@ begin
       and not exists (select from qgjob.api_token as creator where creator.token_id = p_created_by) then
     raise exception using errcode = 'QJ404', constraint = 'token_exists', column = 'created_by',
       message = format('There is no token %s that could create one.', p_created_by);
-  elsif p_name is null or length(p_name) not between 1 and 255 then
+  elsif p_name is null or length(p_name) not between 1 and 255 or p_name ~ '[[:cntrl:]]' then
     raise exception using errcode = 'QJ422', constraint = 'token_name_is_short', column = 'name',
-      message = 'The name of a token has 1 to 255 characters.';
+      message = 'The name of a token has 1 to 255 characters, all of which can be printed.';
   elsif coalesce(cardinality(v_scopes), 0) = 0 or not v_scopes <@ array['submit', 'read', 'work', 'admin'] then
     raise exception using errcode = 'QJ422', constraint = 'scopes_are_known', column = 'scopes',
       message = 'A token has one or more of the scopes submit, read, work and admin.';
