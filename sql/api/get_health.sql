@@ -11,7 +11,7 @@ set search_path = pg_catalog, pg_temp as $$
     select target, (
       select head_at from qgjob.job_group
       where job_group.target = targets.target and head_priority is not null order by head_at limit 1) as head_at
-    from unnest(array['emulator', 'device', 'browserstack']) as targets (target)
+    from unnest(qgjob.targets()) as targets (target)
   )
   select case when unserved.targets = '{}' then 'ok' else 'degraded' end, current_setting('server_version'),
     (select version_num from qgjob.alembic_version) || ', ' || obj_description('qgjob'::regnamespace),
@@ -20,7 +20,7 @@ set search_path = pg_catalog, pg_temp as $$
   from (
     select jsonb_object_agg(target, (
       select count(*) from reporting.workers where status = 'live' and target = any (targets))) as workers
-    from unnest(array['emulator', 'device', 'browserstack']) as target
+    from unnest(qgjob.targets()) as target
   ) as live, (
     select coalesce(array_agg(distinct target || case when selector = '{}' or not p_details then '' else ' ' || selector::text end), '{}')
       as targets

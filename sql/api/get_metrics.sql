@@ -19,7 +19,7 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
         'workers', (
           select count(*) from reporting.workers where status = 'live' and known.target = any (targets)),
         'idle', devices.idle, 'busy', devices.busy, 'quarantined', devices.quarantined, 'offline', devices.offline))
-      from unnest(array['emulator', 'device', 'browserstack']) as known (target)
+      from unnest(qgjob.targets()) as known (target)
       left join qgjob.pending_sample as sample using (target)
       cross join lateral (
         select count(*) filter (where status = 'idle') as idle, count(*) filter (where status = 'busy') as busy,

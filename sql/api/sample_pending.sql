@@ -23,7 +23,7 @@ begin
     ) as counted);
   insert into qgjob.pending_sample (target, pending, counted_at, took_s)
   select target, coalesce((v_counts ->> target)::bigint, 0), v_now, extract(epoch from clock_timestamp() - v_began)
-  from unnest(array['browserstack', 'device', 'emulator']) as target
+  from unnest(qgjob.targets()) as target
   on conflict (target) do update
   set pending = excluded.pending, counted_at = excluded.counted_at, took_s = excluded.took_s;
 end $$;

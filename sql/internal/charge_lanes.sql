@@ -1,7 +1,6 @@
 -- Charge organisations for the device-seconds of these batches, which have just ended or go on: every lane of the
 -- organisation in which jobs might have waited for the device, for its share of such devices is one, and the batch's own.
 -- Lanes at rest take over what the others were charged when they are activated. What was charged before is taken off.
--- A device that serves this organisation only takes nothing from anybody.
 -- Of a lost worker nothing is known after its lease; a clock that jumps charges nobody.
 create or replace function qgjob.charge_lanes(p_batch_ids bigint[]) returns void language plpgsql volatile as $$
 declare
@@ -21,7 +20,7 @@ begin
 
   with used as materialized (
     select batch_id, batch.org_id, device.target, device.labels, job_group.lane_id, charged_s,
-      device.org_ids is not distinct from array[batch.org_id] as is_own,
+      qgjob.is_own(device.org_ids, batch.org_id) as is_own,
       greatest(0, extract(epoch from least(coalesce(ended_at, v_now), expires_at) - claimed_at)) as device_s
     from qgjob.batch join qgjob.device using (device_id) join qgjob.job_group using (group_id)
     where batch_id = any (p_batch_ids)

@@ -10,7 +10,7 @@ begin
   from qgjob.batch join qgjob.device using (device_id), lateral (
     select extract(epoch from least(qgjob.now(), expires_at) - claimed_at) - charged_s as s
   ) as late
-  where ended_at is null and late.s > c_late_s / 2 and org_ids is distinct from array[batch.org_id];
+  where ended_at is null and late.s > c_late_s / 2 and not qgjob.is_own(org_ids, batch.org_id);
   if v_most_s is null or v_most_s < c_late_s then
     return false;
   end if;

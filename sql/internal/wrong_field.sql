@@ -2,7 +2,7 @@
 -- all is well.
 create or replace function qgjob.wrong_field(p_job jsonb) returns text language sql immutable parallel safe as $$
   select case
-    when p_job ->> 'target' not in ('emulator', 'device', 'browserstack') then 'target'
+    when p_job ->> 'target' <> all (qgjob.targets()) then 'target'
     when p_job -> 'selector' <> '{}' and (
       jsonb_typeof(p_job -> 'selector') <> 'object'
       or jsonb_path_exists(p_job -> 'selector', 'strict $.* ? (@.type() != "string")')

@@ -100,11 +100,9 @@ begin
 
   -- Who takes a further device is charged at once for what it will probably use; who goes on is charged at the end.
   if v_group.build is distinct from v_device.installed_build then
-    v_charged := qgjob.install_s(v_group.org_id, v_group.target)
-      + (select sum(predicted_s) from qgjob.job where job_id = any (v_jobs));
-    if v_device.org_ids = array[v_group.org_id] then
-      v_charged := 0;  -- a device of its own takes nothing from anybody
-    end if;
+    v_charged := case when qgjob.is_own(v_device.org_ids, v_group.org_id) then 0
+      else qgjob.install_s(v_group.org_id, v_group.target)
+        + (select sum(predicted_s) from qgjob.job where job_id = any (v_jobs)) end;
     with own as materialized (  -- a lane that is being put to rest or activated takes over what its siblings are charged
       select lane_id from qgjob.lane
       where org_id = v_group.org_id and (target = v_group.target) is true and active and v_device.labels @> selector

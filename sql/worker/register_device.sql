@@ -14,7 +14,7 @@ begin
   if p_name is null or length(p_name) not between 1 and 128 or p_name ~ '[[:cntrl:]]' then
     raise exception using errcode = 'QJ422', constraint = 'device_name_is_short', column = 'name',
       message = 'The name of a device has 1 to 128 characters, all of which can be printed.';
-  elsif p_target is null or p_target not in ('emulator', 'device', 'browserstack') then
+  elsif p_target is null or p_target <> all (qgjob.targets()) then
     raise exception using errcode = 'QJ422', constraint = 'target_is_known', column = 'target',
       message = 'A device is an emulator, device or browserstack.';
   end if;

@@ -9,7 +9,7 @@ declare
   v_org_id text;
 begin
   if p_targets is null or cardinality(p_targets) = 0 or array_ndims(p_targets) > 1
-      or not p_targets <@ array['emulator', 'device', 'browserstack'] then
+      or not p_targets <@ qgjob.targets() then
     raise exception using errcode = 'QJ422', constraint = 'target_is_known', column = 'target_types',
       message = 'A worker drives one or more of emulator, device, browserstack.';
   end if;
