@@ -22,7 +22,7 @@ from psycopg_pool import PoolTimeout
 
 import sql
 from api.problems import Forbidden, Unauthenticated
-from qgjob.models import Scope
+from qgjob.models.tokens import Scope
 from qgjob.tokens import hashed, is_token
 
 KNOWN_FOR_S = 5.0

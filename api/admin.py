@@ -8,7 +8,7 @@ import typer
 
 import sql
 from qgjob.errors import Refused, Unavailable
-from qgjob.models import Token
+from qgjob.models.tokens import Token
 from qgjob.tokens import hashed, hint, new_token
 from sql.addresses import database_url
 from sql.schema import require

@@ -10,7 +10,8 @@ import sql
 from api.access import needs
 from api.parameters import LARGEST, BodyId, Db, Id
 from api.work import own_account
-from qgjob.models import Admission, ReleaseReason, Trace
+from qgjob.models.words import ReleaseReason
+from qgjob.models.work import Admission, Trace
 
 
 class Session(Struct, forbid_unknown_fields=True):

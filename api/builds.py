@@ -20,7 +20,8 @@ from api.access import needs
 from api.parameters import Db, Files, Limit
 from api.problems import Conflict, Missing, Wrong
 from api.upload_limit import UploadLimit
-from qgjob.models import SUFFIXES, ArtifactAdded, Build, BuildPage, Platform
+from qgjob.models.builds import ArtifactAdded, Build, BuildPage
+from qgjob.models.words import SUFFIXES, Platform
 from qgjob.store import build_key
 
 KNOWN = {200: ResponseSpec(ArtifactAdded, generate_examples=False, description="It was known already.")}

@@ -16,7 +16,7 @@ from api.access import needs
 from api.parameters import LARGEST, Db, Files, Id
 from api.problems import Conflict, Missing
 from api.upload_limit import UploadLimit
-from qgjob.models import AttemptFile, StoredFile
+from qgjob.models.attempts import AttemptFile, StoredFile
 from qgjob.store import attempt_key
 
 Number = Annotated[int, PathParameter(ge=1, le=32_767)]

@@ -8,7 +8,8 @@ import sql
 from api import work
 from api.access import needs
 from api.parameters import All, Db, Id
-from qgjob.models import Device, Target, Worker
+from qgjob.models.fleet import Device, Worker
+from qgjob.models.words import Target
 
 
 @get("/workers", summary="List workers, live ones first")

@@ -17,23 +17,11 @@ from api.problems import Wrong
 from api.submitting import Submit
 from api.watches import Waiter
 from qgjob import logs, tracing
-from qgjob.models import (
-    Attempt,
-    Cancelled,
-    Decision,
-    FailureKind,
-    Job,
-    JobPage,
-    JobSubmitted,
-    LiveLog,
-    Log,
-    Recorded,
-    SingleSubmission,
-    Status,
-    Target,
-    WatchedJob,
-    Why,
-)
+from qgjob.models.attempts import Attempt
+from qgjob.models.jobs import Cancelled, Job, JobPage, LiveLog, Log, WatchedJob, Why
+from qgjob.models.submission import JobSubmitted, SingleSubmission
+from qgjob.models.words import FailureKind, Status, Target
+from qgjob.models.work import Decision, Recorded
 from qgjob.store import is_attempt_key
 
 OF_THE_RUN = {"org_id", "app_version_id", "labels"}

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from qgjob.models import Failure, Job, Run
+from qgjob.models.jobs import Job
+from qgjob.models.runs import Failure, Run
 
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

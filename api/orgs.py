@@ -8,7 +8,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 import sql
 from api.parameters import Db
-from qgjob.models import Org, OrgDetails, OrgRemoval, Slug
+from qgjob.models.orgs import Org, OrgDetails, OrgRemoval
+from qgjob.models.words import Slug
 
 Quota = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Days = Annotated[int, Meta(ge=1, le=36_500)]

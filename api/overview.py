@@ -8,7 +8,8 @@ from litestar.params import FromQuery
 import sql
 from api.access import OPEN, OPEN_S, Caller
 from api.parameters import Db
-from qgjob.models import Group, Health, Stats
+from qgjob.models.fleet import Health, Stats
+from qgjob.models.runs import Group
 
 
 @get("/groups", summary="Unfinished jobs by the installation they can share")

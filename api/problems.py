@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from msgspec import to_builtins
 from psycopg_pool import PoolTimeout
 
-from qgjob.models import Problem
+from qgjob.models.problem import Problem
 from qgjob.problems import OF_VALUES, status_of
 from qgjob.store import BaseStoreError, first_line
 

@@ -15,18 +15,10 @@ from api.parameters import AfterSeq, Cursor, Db, Id, Key, Limit, Wait
 from api.problems import Forbidden, Wrong
 from api.watches import Waiter
 from qgjob import logs, tracing
-from qgjob.models import (
-    MAX_JOBS_PER_RUN,
-    Cancelled,
-    Failure,
-    Job,
-    Run,
-    RunPage,
-    RunSubmission,
-    RunSubmitted,
-    Unserved,
-    Waiting,
-)
+from qgjob.models.jobs import Cancelled, Job, Waiting
+from qgjob.models.runs import Failure, Run, RunPage, Unserved
+from qgjob.models.submission import RunSubmission, RunSubmitted
+from qgjob.models.words import MAX_JOBS_PER_RUN
 
 ClientTimeout = Annotated[
     int | None, QueryParameter(ge=10, le=86_400, description="cancel the run when its client is silent for so long")

@@ -12,15 +12,9 @@ from api.access import needs
 from api.limits import RUN_BODY
 from api.parameters import Db, Id, Key
 from api.problems import Wrong
-from qgjob.models import (
-    MAX_JOBS_PER_RUN,
-    JobDefaults,
-    JobSubmission,
-    RunSubmitted,
-    Schedule,
-    ScheduleAddition,
-    Slug,
-)
+from qgjob.models.schedules import Schedule, ScheduleAddition
+from qgjob.models.submission import JobDefaults, JobSubmission, RunSubmitted
+from qgjob.models.words import MAX_JOBS_PER_RUN, Slug
 from sql import housekeeping
 
 

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 import sql
 from api.limits import RequestLimits
 from api.parameters import Db
-from qgjob.models import JobSubmitted
+from qgjob.models.submission import JobSubmitted
 
 MOST = 100  # in one transaction
 SLOW_S = 0.1  # one that takes longer waits for somebody, and those who come next go past it

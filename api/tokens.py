@@ -12,7 +12,7 @@ from api.access import OPEN, Access, Caller, needs
 from api.oidc import Issuer
 from api.parameters import Cursor, Db, Id, Limit
 from api.problems import Missing
-from qgjob.models import Exchanged, Identity, Scope, Token, TokenCreated, TokenPage, Trust
+from qgjob.models.tokens import Exchanged, Identity, Scope, Token, TokenCreated, TokenPage, Trust
 from qgjob.tokens import hashed, hint, new_token
 
 Trusted = NamedDependency[SkipValidation[Issuer | None]]

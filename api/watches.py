@@ -18,7 +18,8 @@ from psycopg_pool import PoolTimeout
 import sql
 from api.announcements import Announcements
 from qgjob import logs
-from qgjob.models import Run, WatchedJob
+from qgjob.models.jobs import WatchedJob
+from qgjob.models.runs import Run
 
 troubles = logs.seldom("api.background")
 Document = TypeVar("Document", bound=Run | WatchedJob)

@@ -15,7 +15,7 @@ from api.parameters import Cursor, Db, Id, Key, Limit, QueryId
 from api.problems import Wrong
 from api.sending import Sender
 from qgjob.addresses import AddressRefused
-from qgjob.models import (
+from qgjob.models.webhooks import (
     Delivery,
     DeliveryPage,
     DeliveryStatus,

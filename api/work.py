@@ -16,7 +16,8 @@ import sql
 from api.access import Again, needs
 from api.announcements import Announcements
 from api.parameters import BodyId, Db, Id
-from qgjob.models import Beat, DeviceHealth, DeviceRegistered, Heartbeat, OpenSessions, Registered, Target, Upload
+from qgjob.models.words import Target
+from qgjob.models.work import Beat, DeviceHealth, DeviceRegistered, Heartbeat, OpenSessions, Registered, Upload
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 Hearing = NamedDependency[SkipValidation[Announcements]]

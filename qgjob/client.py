@@ -7,50 +7,17 @@ from urllib.parse import quote
 import msgspec
 
 from qgjob.errors import Unavailable
-from qgjob.models import (
-    ArtifactAdded,
-    Attempt,
-    AttemptFile,
-    Build,
-    BuildPage,
-    Cancelled,
-    DeliveryPage,
-    Device,
-    Failure,
-    Group,
-    Health,
-    Identity,
-    Job,
-    JobPage,
-    JobSubmitted,
-    LiveLog,
-    Log,
-    Org,
-    OrgDetails,
-    OrgRemoval,
-    Platform,
-    Redriven,
-    Run,
-    RunPage,
-    RunSubmission,
-    RunSubmitted,
-    Schedule,
-    ScheduleAddition,
-    SecretRotated,
-    Stats,
-    TestSent,
-    Token,
-    TokenCreated,
-    TokenPage,
-    Trust,
-    Unserved,
-    Waiting,
-    Webhook,
-    WebhookAdded,
-    WebhookRemoved,
-    Why,
-    Worker,
-)
+from qgjob.models.attempts import Attempt, AttemptFile
+from qgjob.models.builds import ArtifactAdded, Build, BuildPage
+from qgjob.models.fleet import Device, Health, Stats, Worker
+from qgjob.models.jobs import Cancelled, Job, JobPage, LiveLog, Log, Waiting, Why
+from qgjob.models.orgs import Org, OrgDetails, OrgRemoval
+from qgjob.models.runs import Failure, Group, Run, RunPage, Unserved
+from qgjob.models.schedules import Schedule, ScheduleAddition
+from qgjob.models.submission import JobSubmitted, RunSubmission, RunSubmitted
+from qgjob.models.tokens import Identity, Token, TokenCreated, TokenPage, Trust
+from qgjob.models.webhooks import DeliveryPage, Redriven, SecretRotated, TestSent, Webhook, WebhookAdded, WebhookRemoved
+from qgjob.models.words import Platform
 from qgjob.transport import Params, Transport
 
 T = TypeVar("T")

@@ -18,7 +18,8 @@ from qgjob import postgres, services
 from qgjob.children import CannotRun, Child
 from qgjob.cli import output
 from qgjob.errors import Exit
-from qgjob.models import Job, JobPage, Run, RunPage
+from qgjob.models.jobs import Job, JobPage
+from qgjob.models.runs import Run, RunPage
 
 ORG = "demo"
 BUILDS = ("v1.0.0", "v1.1.0")

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from qgjob.errors import Refused, Unavailable
-from qgjob.models import Exchanged
+from qgjob.models.tokens import Exchanged
 from qgjob.transport import CONNECT_S, REPEATABLE, Transport, is_loopback, retry_after_s
 
 WHERE, AS_WHOM = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"

@@ -20,7 +20,7 @@ import msgspec
 
 from qgjob import __version__
 from qgjob.errors import ClientError, Exit, Refused, Unavailable, Usage
-from qgjob.models import Problem
+from qgjob.models.problem import Problem
 from qgjob.problems import exit_code_of
 
 if TYPE_CHECKING:

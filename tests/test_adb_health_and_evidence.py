@@ -8,7 +8,7 @@ import pytest
 from adb_lab import APP, backend, build, on, using
 from fake_device import FakeDevice, Lab
 
-from qgjob.models import Reset
+from qgjob.models.words import Reset
 from worker.batch import File, PrepareError
 from worker.config import ConfigError
 

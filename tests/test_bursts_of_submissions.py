@@ -14,7 +14,7 @@ import sql
 from api.limits import RequestLimits
 from api.submitting import SLOW_S, Submitting
 from qgjob.children import wait_until
-from qgjob.models import JobSubmitted
+from qgjob.models.submission import JobSubmitted
 
 BLOCKED = """select pid from pg_stat_activity
     where datname = current_database() and wait_event_type = 'Lock' and query like '%submit_job%'"""

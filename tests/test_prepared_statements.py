@@ -8,7 +8,7 @@ from engine import Engine
 from processes import Services
 
 import sql
-from qgjob.models import Health
+from qgjob.models.fleet import Health
 
 FORGET = "do $$ begin execute 'deallocate all'; end $$"  # unnoticed by the client, as behind a pooler
 

@@ -12,7 +12,7 @@ from conftest import url_of
 from engine import Engine
 from stand_in import qgjob
 
-from qgjob.models import MAX_JOBS_PER_RUN
+from qgjob.models.words import MAX_JOBS_PER_RUN
 from qgjob.replay import Plan
 from sql.virtual_time import copied
 from worker.replay import batch_instances, comparison, savings

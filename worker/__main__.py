@@ -14,7 +14,7 @@ import typer
 
 from qgjob import logs, tracing
 from qgjob.errors import ClientError, Exit, Unavailable, Usage
-from qgjob.models import Target
+from qgjob.models.words import Target
 from qgjob.usage import run_service
 from worker import attachments, executors
 from worker import devices as backends

@@ -10,7 +10,8 @@ import msgspec
 
 from qgjob import __version__
 from qgjob.errors import Refused
-from qgjob.models import Problem, StoredFile
+from qgjob.models.attempts import StoredFile
+from qgjob.models.problem import Problem
 from qgjob.transport import REPEATABLE, checked_server_url, is_loopback, retry_after_s
 from worker.batch import Batch, BatchJob, File, PrepareError
 from worker.protocol import LeaseLost, Passing, until_answered

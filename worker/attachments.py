@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from qgjob.models import StoredFile
+from qgjob.models.attempts import StoredFile
 from worker.batch import Batch, BatchJob, File
 from worker.config import ConfigError
 from worker.devices import Backend

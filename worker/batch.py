@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from qgjob.models import Reset, Selector, Target
+from qgjob.models.words import Reset, Selector, Target
 
 Blame = Literal["device", "app", "source", "provider", "config"]
 

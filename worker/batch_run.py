@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Literal
 
 from qgjob import logs
-from qgjob.models import ReleaseReason
+from qgjob.models.words import ReleaseReason
 from worker.batch import Batch, BatchJob, Blame, PrepareError
 from worker.devices import Backend, Recorder
 from worker.executors import Executor, Finished, Log, Prepared, Started

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from qgjob.models import SUFFIXES
+from qgjob.models.words import SUFFIXES
 from worker import downloads
 from worker.batch import Artifact, PrepareError
 from worker.stores import PIECE, Store

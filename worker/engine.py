@@ -10,18 +10,16 @@ from psycopg_pool import PoolTimeout
 
 import sql
 from qgjob.errors import Refused
-from qgjob.models import (
+from qgjob.models.words import FailureKind, ReleaseReason, Target
+from qgjob.models.work import (
     Admission,
     Decision,
     DeviceHealth,
     DeviceRegistered,
-    FailureKind,
     Heartbeat,
     OpenSessions,
     Recorded,
     Registered,
-    ReleaseReason,
-    Target,
     Trace,
     Upload,
 )

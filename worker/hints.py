@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 
 import sql
-from qgjob.models import Target
+from qgjob.models.words import Target
 from worker.protocol import troubles
 
 

@@ -5,7 +5,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from qgjob.models import (
+from qgjob.models.words import ReleaseReason, Target
+from qgjob.models.work import (
     Admission,
     Beat,
     DeviceHealth,
@@ -14,8 +15,6 @@ from qgjob.models import (
     OpenSessions,
     Recorded,
     Registered,
-    ReleaseReason,
-    Target,
     Trace,
     Upload,
 )

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from qgjob import __version__, logs
 from qgjob.errors import Refused, Unavailable
-from qgjob.models import Target
+from qgjob.models.words import Target
 from qgjob.tracing import Tracing
 from worker.batch_run import BatchRun
 from worker.devices import Backend, DeviceSpec

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 import obstore
 
-from qgjob.models import StoredFile
+from qgjob.models.attempts import StoredFile
 from qgjob.store import StoreError, attempt_key, first_line, open_store
 from worker.batch import Batch, BatchJob, File, PrepareError
 from worker.stores import PIECE, StoreFailed

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from qgjob import logs
-from qgjob.models import Heartbeat, ReleaseReason, Target, Trace
+from qgjob.models.words import ReleaseReason, Target
+from qgjob.models.work import Heartbeat, Trace
 from worker.attachments import Stored
 from worker.batch import Batch
 from worker.devices import Ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qgjob.models import Trace
+from qgjob.models.work import Trace
 from qgjob.tracing import Tracing, context_of
 from worker.batch import Batch, BatchJob
 

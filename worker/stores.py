@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from qgjob.models import StoredFile
+from qgjob.models.attempts import StoredFile
 from worker.batch import Batch, BatchJob, File
 
 PIECE = 1 << 20

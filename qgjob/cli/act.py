@@ -10,7 +10,7 @@ from qgjob.cli.options import OnInterrupt
 from qgjob.cli.show import one_of
 from qgjob.cli.submit import announce
 from qgjob.errors import Exit, Usage
-from qgjob.models import RunSubmitted
+from qgjob.models.submission import RunSubmitted
 
 CANCEL_EPILOG = options.examples("qgjob cancel --run-id=12", "qgjob cancel --job-id=34")
 RETRY_EPILOG = options.examples("qgjob retry --run-id=12 --only=failed --wait", "qgjob retry --job-id=34")

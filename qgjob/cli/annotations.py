@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from qgjob.cli import output, words
-from qgjob.models import Failure
+from qgjob.models.runs import Failure
 
 AT_MOST = 8
 LONGEST = 1000  # of a message; GitHub cuts at 4096

@@ -10,7 +10,7 @@ import typer
 from qgjob.cli import options, output, settings, words
 from qgjob.client import Client
 from qgjob.errors import Exit, Refused, Unavailable, Usage
-from qgjob.models import AttemptFile
+from qgjob.models.attempts import AttemptFile
 
 EPILOG = options.examples("qgjob artifacts list --job-id=34", "qgjob artifacts download --job-id=34 --output=evidence")
 LIST_EPILOG = options.examples("qgjob artifacts list --job-id=34", "qgjob artifacts list --job-id=34 --json")

@@ -6,7 +6,8 @@ import time
 from qgjob.cli import output, words
 from qgjob.client import Client
 from qgjob.errors import ClientError, Refused
-from qgjob.models import Job, Run, Unserved
+from qgjob.models.jobs import Job
+from qgjob.models.runs import Run, Unserved
 
 LOOK_EVERY_S = 10.0
 # A run that was just submitted is often claimed by then, and a worker that restarts is back.

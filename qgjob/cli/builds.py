@@ -10,7 +10,8 @@ import typer
 from qgjob.cli import apps, naming, options, output, settings, words
 from qgjob.client import Client
 from qgjob.errors import Exit, Refused, Usage
-from qgjob.models import SUFFIXES, Artifact, ArtifactAdded, Build, Platform
+from qgjob.models.builds import Artifact, ArtifactAdded, Build
+from qgjob.models.words import SUFFIXES, Platform
 from qgjob.transport import PIECE, STREAM_S, Params
 
 EPILOG = options.examples(

@@ -23,7 +23,8 @@ from qgjob.cli.reporting import Report
 from qgjob.cli.selection import ManifestDefaults, ManifestTest
 from qgjob.client import Client
 from qgjob.errors import Exit, Signalled, Usage
-from qgjob.models import Priority, RunSubmission
+from qgjob.models.submission import RunSubmission
+from qgjob.models.words import Priority
 
 EPILOG = options.examples(
     "qgjob ci --org-id=qualgent --app-version-id=v1.2.3 --test='tests/**/*.spec.js' --target=emulator",

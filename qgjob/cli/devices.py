@@ -7,7 +7,7 @@ import typer
 from qgjob.cli import naming, options, output, settings, words
 from qgjob.client import Client
 from qgjob.errors import Exit
-from qgjob.models import Device
+from qgjob.models.fleet import Device
 
 EPILOG = options.examples(
     "qgjob devices", "qgjob devices quarantine lab-3 --reason='the battery swells'", "qgjob devices readmit 3"

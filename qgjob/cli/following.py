@@ -15,7 +15,7 @@ from qgjob.cli.progress import progress
 from qgjob.cli.waiting import Attendant, resume, until_run_ends
 from qgjob.client import Client
 from qgjob.errors import ClientError, Exit, Left, NotWritten, Signalled, TimedOut
-from qgjob.models import Run
+from qgjob.models.runs import Run
 
 # GitHub Actions sends SIGTERM 7.5 s after its SIGINT: finding or saving, cancelling, and telling of it must fit.
 FIND_S = 1.5

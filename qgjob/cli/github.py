@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from qgjob.cli import output
-from qgjob.models import RunSubmission
+from qgjob.models.submission import RunSubmission
 
 LONGEST_LABEL = 255  # what the server takes; names of workflows and of steps can be longer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from qgjob.cli import output, verdict, words
-from qgjob.models import Failure, Run
+from qgjob.models.runs import Failure, Run
 
 BUDGET = 900_000
 # GitHub makes links of addresses, also of those that begin with `www.`

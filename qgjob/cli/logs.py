@@ -11,7 +11,7 @@ from qgjob.cli.annotations import commands_stopped
 from qgjob.cli.show import one_of
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import Job, Log
+from qgjob.models.jobs import Job, Log
 
 EPILOG = options.examples(
     "qgjob logs --job-id=34",

@@ -7,7 +7,7 @@ import typer
 
 from qgjob.cli.naming import number_of
 from qgjob.cli.settings import DEFAULT_SERVER_URL
-from qgjob.models import Priority
+from qgjob.models.words import Priority
 
 ServerUrl = Annotated[
     str | None,

@@ -7,7 +7,7 @@ import typer
 
 from qgjob.cli import naming, options, output, settings
 from qgjob.errors import Exit, Refused, Usage
-from qgjob.models import OrgDetails
+from qgjob.models.orgs import OrgDetails
 
 EPILOG = options.examples("qgjob orgs list", "qgjob orgs set qualgent --max-pending-jobs=50000 --max-devices=20")
 LIST_EPILOG = options.examples("qgjob orgs list")

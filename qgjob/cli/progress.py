@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, Self
 
 from qgjob.cli import output
-from qgjob.models import Run
+from qgjob.models.runs import Run
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

@@ -12,7 +12,7 @@ from qgjob.cli import annotations, github, job_summary, output, verdict, words
 from qgjob.cli.attending import Attendant
 from qgjob.client import Client
 from qgjob.errors import ClientError, Exit, Left, Signalled
-from qgjob.models import Failure, Run
+from qgjob.models.runs import Failure, Run
 from qgjob.usage import usage
 
 LISTED = 500

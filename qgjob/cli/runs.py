@@ -10,7 +10,7 @@ from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts
 from qgjob.cli.reporting import LISTED
 from qgjob.errors import Exit
-from qgjob.models import Run
+from qgjob.models.runs import Run
 
 RUNS_EPILOG = options.examples(
     "qgjob runs --org-id=qualgent",

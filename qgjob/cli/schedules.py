@@ -15,7 +15,8 @@ from qgjob.cli.selection import Manifest, ManifestDefaults
 from qgjob.cli.submit import announce, checked, complete_target, merged
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import JobDefaults, JobSubmission, Schedule, ScheduleAddition
+from qgjob.models.schedules import Schedule, ScheduleAddition
+from qgjob.models.submission import JobDefaults, JobSubmission
 
 NIGHTLY = "qgjob schedules add nightly --org-id=qualgent --cron='0 2 * * 1-5' --time-zone=Europe/Berlin"
 EPILOG = options.examples(f"{NIGHTLY} \\", "    --test='tests/**/*.spec.js'", "qgjob schedules pause nightly")

@@ -11,7 +11,8 @@ import msgspec
 
 from qgjob.cli import documents, output
 from qgjob.errors import Usage
-from qgjob.models import MAX_JOBS_PER_RUN, JobSubmission, Priority, Reset, Retries, Selector, Target, TimeoutS
+from qgjob.models.submission import JobSubmission
+from qgjob.models.words import MAX_JOBS_PER_RUN, Priority, Reset, Retries, Selector, Target, TimeoutS
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 

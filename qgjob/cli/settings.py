@@ -15,7 +15,7 @@ from qgjob import oidc, tracing
 from qgjob.cli import credentials, documents, output, words
 from qgjob.client import Client
 from qgjob.errors import Usage
-from qgjob.models import Priority, Reset, Retries
+from qgjob.models.words import Priority, Reset, Retries
 
 DEFAULT_SERVER_URL = "http://127.0.0.1:8080"
 PROJECT_FILE = ".qgjob.toml"

@@ -11,7 +11,8 @@ from qgjob.cli.paging import page_of, say_more
 from qgjob.cli.progress import counts, progress
 from qgjob.client import Client
 from qgjob.errors import Exit, Usage
-from qgjob.models import Attempt, Job
+from qgjob.models.attempts import Attempt
+from qgjob.models.jobs import Job
 from qgjob.transport import Params
 
 STATUS_EPILOG = options.examples(

@@ -15,7 +15,8 @@ from qgjob.cli.settings import Project
 from qgjob.cli.waiting import resume
 from qgjob.client import Client
 from qgjob.errors import Exit, NotWritten, Signalled, Usage
-from qgjob.models import JobDefaults, Reset, RunSubmission, RunSubmitted
+from qgjob.models.submission import JobDefaults, RunSubmission, RunSubmitted
+from qgjob.models.words import Reset
 
 EPILOG = options.examples(
     "qgjob submit --org-id=qualgent --app-version-id=xyz123 --test=tests/onboarding.spec.js",

@@ -9,7 +9,7 @@ from qgjob.cli import options, output, settings, words
 from qgjob.cli.naming import note_unknown, number_of
 from qgjob.cli.paging import page_of, say_more
 from qgjob.errors import Exit, Usage
-from qgjob.models import Token
+from qgjob.models.tokens import Token
 from qgjob.transport import Params
 
 EPILOG = options.examples("qgjob token create --org-id=qualgent --name=ci", "qgjob token list", "qgjob token revoke 3")

@@ -7,7 +7,7 @@ import typer
 from qgjob.cli import options, output, settings
 from qgjob.cli.naming import number_of
 from qgjob.errors import Exit
-from qgjob.models import Trust
+from qgjob.models.tokens import Trust
 
 EPILOG = options.examples(
     "qgjob trust add --org-id=qualgent --owner-id=9919 --repository-id=724712",

@@ -10,7 +10,9 @@ from qgjob.cli import output, words
 from qgjob.cli.paging import page_of
 from qgjob.client import Client
 from qgjob.errors import Exit
-from qgjob.models import Job, Run, Status
+from qgjob.models.jobs import Job
+from qgjob.models.runs import Run
+from qgjob.models.words import Status
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 NAMED_AT_MOST = 200

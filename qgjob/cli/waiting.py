@@ -8,7 +8,8 @@ from qgjob.cli.progress import Progress
 from qgjob.cli.verdict import ENDED
 from qgjob.client import Client
 from qgjob.errors import ClientError, Refused, TimedOut, Unavailable
-from qgjob.models import Job, Run
+from qgjob.models.jobs import Job
+from qgjob.models.runs import Run
 from qgjob.transport import pause_s
 
 LONG_POLL_S = 25.0  # below the idle limits (30-60 s) of common proxies

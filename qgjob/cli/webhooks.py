@@ -10,7 +10,7 @@ from qgjob.cli import naming, options, output, settings, words
 from qgjob.cli.paging import page_of, say_more
 from qgjob.client import Client
 from qgjob.errors import Exit, TimedOut, Usage
-from qgjob.models import Delivery
+from qgjob.models.webhooks import Delivery
 from qgjob.transport import Params
 
 EPILOG = options.examples(

@@ -13,7 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
-from qgjob.models import Target, Upload
+from qgjob.models.words import Target
+from qgjob.models.work import Upload
 from worker.batch import Batch, BatchJob, File
 from worker.config import ConfigError, Settings, settings_as
 

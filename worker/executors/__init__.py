@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
 
-from qgjob.models import FailureKind
+from qgjob.models.words import FailureKind
 from worker.batch import Batch, BatchJob, File
 from worker.config import ConfigError, Settings, settings_as
 from worker.devices import Backend

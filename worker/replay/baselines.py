@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from qgjob.models import Target
+from qgjob.models.words import Target
 from worker.replay.schedule import Fleet, Schedule, Stay
 from worker.replay.workload import Submission, Workload, targets
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qgjob.models import Target
+from qgjob.models.words import Target
 from worker.replay.workload import Submission, Workload, targets
 
 

@@ -7,7 +7,9 @@ from typing import Literal
 
 from psycopg.types.json import Jsonb
 
-from qgjob.models import Decision, DeviceRegistered, Heartbeat, Recorded, Registered, RunSubmitted, Target
+from qgjob.models.submission import RunSubmitted
+from qgjob.models.words import Target
+from qgjob.models.work import Decision, DeviceRegistered, Heartbeat, Recorded, Registered
 from sql.virtual_time import VirtualTime
 from worker.batch import Batch
 from worker.replay.schedule import Fleet, Schedule, Stay

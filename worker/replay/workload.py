@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
-from qgjob.models import MAX_JOBS_PER_RUN, Priority, Slug, Target, TestPath
+from qgjob.models.words import MAX_JOBS_PER_RUN, Priority, Slug, Target, TestPath
 from sql.virtual_time import VirtualTime
 
 LONGEST_TEST_S = 86_400.0

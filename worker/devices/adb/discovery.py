@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import AsyncGenerator
 
-from qgjob.models import Target
+from qgjob.models.words import Target
 from worker.devices import DeviceSpec, Options
 from worker.devices.adb import exclusive
 from worker.devices.adb.client import Adb, AdbError, unreachable

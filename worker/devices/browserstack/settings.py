@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
-from qgjob.models import Reset
+from qgjob.models.words import Reset
 from worker.batch import Batch
 from worker.config import ConfigError
 from worker.devices import Options
