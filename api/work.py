@@ -1,7 +1,6 @@
 """/workers/{id}/…: the worker protocol for workers that reach no database. Every call may be repeated."""
 
 import asyncio
-import random
 from contextlib import suppress
 from hashlib import sha256
 from typing import Annotated, Any, get_args
@@ -18,6 +17,7 @@ from api.announcements import Announcements
 from api.parameters import BodyId, Db, Id
 from qgjob.models.words import Target
 from qgjob.models.work import Beat, DeviceHealth, DeviceRegistered, Heartbeat, OpenSessions, Registered, Upload
+from sql import claiming
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 Hearing = NamedDependency[SkipValidation[Announcements]]
@@ -213,29 +213,14 @@ async def claim(
     until = clock() + data.wait
     while True:
         with announcements.of("qgjob_work", *((data.target,) if data.target else TARGETS)) as hint:
-            # Twice, for the first claim that finds nothing is what asks for hints: a submission may slip in before.
-            batch = await claim_now(db, worker_id, data)
-            if batch is None and data.wait:
-                batch = await claim_now(db, worker_id, data)
+            asked = {"device_id": data.device_id, "max_jobs": data.max_jobs, "max_s": data.max_s}
+            batch = await claiming.claim(db, Claimed, worker_id, asked)
             left_s = until - clock()
             if batch is not None or left_s <= 0 or announcements.leaving:
                 return batch
-            pause_s = random.uniform(4, 6) if announcements.heard else random.uniform(0.5, 1)  # noqa: S311
-            if await called_or_gone(hint, request, min(left_s, pause_s)):
+            if await called_or_gone(hint, request, min(left_s, claiming.poll_s(heard=announcements.heard))):
                 return None  # nobody would be there to run it
             await admit_again()
-
-
-async def claim_now(db: sql.OnBehalf, worker_id: int, data: Claim) -> Claimed | None:
-    return await sql.optional(
-        db,
-        Claimed,
-        "claim_batch",
-        worker_id=worker_id,
-        device_id=data.device_id,
-        max_jobs=data.max_jobs,
-        max_s=data.max_s,
-    )
 
 
 async def called_or_gone(called: asyncio.Event, request: AnyRequest, wait_s: float) -> bool:

@@ -24,7 +24,7 @@ from qgjob.models.work import (
     Upload,
 )
 from qgjob.problems import status_of
-from sql import housekeeping
+from sql import claiming, housekeeping
 from worker.attachments import Stored
 from worker.batch import Batch
 from worker.executors import Finished
@@ -102,20 +102,8 @@ class SqlEngine:
         self, device_id: int, max_jobs: int, max_s: float | None = None, wait_s: float = 0.0
     ) -> Batch | None:
         hint = self._hints.work  # before claiming: a hint that comes meanwhile counts
-
-        async def once() -> Batch | None:
-            return await sql.optional(
-                self._db,
-                Batch,
-                "claim_batch",
-                worker_id=self.worker_id,
-                device_id=device_id,
-                max_jobs=max_jobs,
-                max_s=max_s,
-            )
-
-        # Twice, for the first claim that finds nothing is what asks for hints: a submission may slip in before.
-        batch = await self._until_answered(once) or await self._until_answered(once)
+        asked = {"device_id": device_id, "max_jobs": max_jobs, "max_s": max_s}
+        batch = await self._until_answered(lambda: claiming.claim(self._db, Batch, self.worker_id, asked))
         if batch is None and wait_s > 0:
             await wait(hint, min(wait_s, self._hints.poll_s()))
         return batch

@@ -1,13 +1,13 @@
 """Hints from PostgreSQL that save a worker waiting, over a LISTEN connection of its own. Without them it polls."""
 
 import asyncio
-import random
 from collections.abc import Callable
 
 import psycopg
 
 import sql
 from qgjob.models.words import Target
+from sql import claiming
 from worker.protocol import troubles
 
 
@@ -21,8 +21,7 @@ class Hints:
         self.beat = asyncio.Event()
 
     def poll_s(self) -> float:
-        """Slowly while hints are heard, and never all workers together."""
-        return random.uniform(4, 6) if self._heard else random.uniform(0.5, 1)  # noqa: S311
+        return claiming.poll_s(heard=self._heard)
 
     async def listen(self, worker_id: int, target: Target, watch: Callable[[int], None]) -> None:
         while self._url:

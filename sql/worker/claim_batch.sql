@@ -1,5 +1,6 @@
 -- The device asks for work and gets the next batch: jobs of one group, under a new lease. No row: there is nothing for it
--- now, and the next submission it could serve will send a hint.
+-- now, and the next submission it could serve will send a hint. Ask once more before waiting for it: one may have come
+-- just before that was noted.
 --
 -- It also ends the device's last batch, if all its jobs are done, so that nobody needs to release such a batch before; see
 -- follow_batch. A claim whose answer was lost may be repeated: a live batch of which nothing was started is handed out again.
