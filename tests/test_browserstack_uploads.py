@@ -222,7 +222,7 @@ def test_a_bs_url_is_used_as_it_is_and_blamed_when_it_has_expired(
     [
         ("shop.zip", "shop 1.0", "app", "does not take this build: .*HTTP 422.*Please upload an Android app"),
         ("shop.apk", "something else", "app", "not the one that was added to the build"),
-        ("missing.apk", None, "app", "There is no file"),
+        ("missing.apk", None, "source", "There is no file"),
     ],
 )
 def test_a_build_that_cannot_be_uploaded_says_why_and_gives_up_its_claim(

@@ -85,7 +85,7 @@ def test_working_costs_the_same_whatever_waits(busy: tuple[Engine, Driver]) -> N
         "release_batch": rows_read(engine, lambda: engine.release(batch.lease))[1],
         "housekeep": rows_read(engine, lambda: engine.call("housekeep"))[1],
     }
-    # A claim looks at 2,000 jobs of its group at most to decide, and at 500 to lower the head. Here a group has 50.
+    # A claim looks at 2,000 jobs of its group at most to decide, and at 200 to lower the head. Here a group has 50.
     allowed = {"claim_batch": 350}
     too_many = {call: read for call, read in spent.items() if sum(read.values()) > allowed.get(call, 150)}
     assert not too_many, too_many
