@@ -69,8 +69,9 @@ def warn(notice: psycopg.errors.Diagnostic) -> None:
     sys.stderr.write(f"warning: {notice.message_primary}\n")
 
 
-def migrate(url: sa.URL) -> None:
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+def migrate(url: str) -> None:
+    # By psycopg, which knows all URLs that API and workers take, such as those of several hosts.
+    engine = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=sa.NullPool)
     give_up_at = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -102,7 +103,7 @@ def migrate_at_once(engine: sa.Engine) -> None:
 
 
 try:
-    migrate(sa.make_url(database_url()).set(drivername="postgresql+psycopg"))
+    migrate(database_url())
 except Usage as error:
     refuse(error.message, error.exit)
 except (sa.exc.OperationalError, psycopg.OperationalError) as error:

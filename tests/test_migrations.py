@@ -118,6 +118,15 @@ def test_runs_of_an_older_revision_go_on(empty_url: str) -> None:
         assert_all(engine)
 
 
+def test_a_url_of_several_hosts_is_one_for_migrations_too(empty_url: str) -> None:
+    known = psycopg.conninfo.conninfo_to_dict(empty_url)
+    there = f"{known['host']}:{known['port']}"
+    url = f"postgresql://{known['user']}@{there},{there}/{known['dbname']}?target_session_attrs=read-write"
+    process = python("alembic", "upgrade", "head", url=url)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+
+
 @pytest.mark.parametrize("service", ["api", "worker", "alembic"])
 @pytest.mark.parametrize(
     ("url", "words"),

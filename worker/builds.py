@@ -23,6 +23,8 @@ LOOK_AGAIN_S = 0.1
 # When to ask again where nobody answered. Longer troubles are losses, for whoever submits chooses the address: its jobs
 # may not wait for ever on devices that are everybody's.
 ASK_AGAIN_S = (1, 4, 10, 25)
+# With waiting for others who fetch the same; less than preparing may take, or the device would be blamed.
+FETCH_LIMIT_S = 780
 # What was fetched this recently may be about to be installed, by whichever worker.
 IN_USE_S = 3600
 KNOWN_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
@@ -42,11 +44,14 @@ async def fetch(artifact: Artifact) -> Path:
     folder = _folder()
     ready = folder / f"{artifact.sha256}.{_suffix(artifact.url)}"
     try:
-        async with _only_one(folder / f"{artifact.sha256}.lock"):
+        async with asyncio.timeout(FETCH_LIMIT_S), _only_one(folder / f"{artifact.sha256}.lock"):
             if not ready.exists():
                 await _receive_patiently(artifact, ready)
             os.utime(ready)
         await asyncio.to_thread(_make_room, folder, ready)
+    except TimeoutError:
+        shown = downloads.shown(artifact.url)
+        raise PrepareError(f"The build at {shown} was not here after {FETCH_LIMIT_S} s.", "source") from None
     except OSError as error:
         raise PrepareError(
             f"The folder of builds {folder} cannot be used: {error.strerror or error}.", "config"

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from qgjob.errors import Refused
 from qgjob.models.words import ReleaseReason, Target
 from qgjob.models.work import (
     Admission,
@@ -97,7 +98,7 @@ class HttpEngine:
             "reset_s": result.reset_s,
             "upload_s": stored and stored.seconds,
             "video_offset_s": result.video_offset_s,
-            # An API that is older than this worker refuses what it does not know, and a refusal ends the worker.
+            # An API that is older than this worker refuses what it does not know.
             **({"permanent": True} if result.permanent else {}),
         }
         report = {"lease": lease, "status": result.status, "failure_kind": result.failure_kind, "result": told}
@@ -110,7 +111,13 @@ class HttpEngine:
         await self._write(lease, "/log", {"job_id": job_id, "after": after, "log": storable(text)})
 
     async def release(self, lease: int, reason: ReleaseReason, message: str | None = None) -> None:
-        await self._write(lease, "/release", {"reason": reason, "message": storable(message)})
+        body = {"reason": reason, "message": storable(message)}
+        try:
+            await self._write(lease, "/release", body)
+        except Refused:
+            if reason != "unfetched":
+                raise
+            await self._write(lease, "/release", body | {"reason": "unprepared"})  # an older API knows only this
 
     async def heartbeat(self, wait_s: float = 0.0) -> Heartbeat:
         """With what it has told before, so that only other news are told at once."""

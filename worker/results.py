@@ -14,6 +14,7 @@ from worker.batch import Batch, BatchJob
 from worker.devices import Backend
 from worker.executors import Finished
 from worker.live_log import LiveLog
+from worker.printed import MESSAGE
 from worker.protocol import Engine, LeaseLost
 from worker.stores import Store
 
@@ -79,7 +80,12 @@ class Results:
         if self._storing:
             await asyncio.wait(self._storing, timeout=DEVICE_WAITS_S)
             self._hurry.set()
-            await asyncio.gather(*self._storing)
+            for outcome in await asyncio.gather(*self._storing, return_exceptions=True):
+                if isinstance(outcome, LeaseLost):
+                    raise outcome
+                if isinstance(outcome, Exception):
+                    log.error("batch %s: storing files failed", self._batch.lease, exc_info=outcome)
+                    self.refused = f"Storing files failed: {type(outcome).__name__}: {outcome}"
 
     async def close(self) -> None:
         """What is not recorded by now will not be."""
@@ -96,22 +102,32 @@ class Results:
             raise
 
     async def _record(self, result: Finished, printed: str, stored: attachments.Stored | None) -> None:
-        """What cannot be recorded with all that came with it is recorded without, so that its job ends."""
+        """What cannot be recorded with all that came with it is recorded without; what is no verdict is a loss."""
         try:
             await self._tell(result, printed, stored)
         except LeaseLost:
             raise
         except Exception as error:
             log.exception("job %s: its result was refused", result.job_id)
-            why = f"{result.message or ''}\nWhat came with this result was refused: {error}".strip()
-            bare = Finished(result.job_id, result.status, 0, result.failure_kind, why, permanent=result.permanent)
+            why = f"What came with this result was refused: {error}\n{result.message or ''}".strip()[:MESSAGE]
+            await self._tell_what_goes(
+                Finished(result.job_id, result.status, 0, result.failure_kind, why, permanent=result.permanent),
+                Finished(result.job_id, "failed", 0, "infrastructure", why),
+            )
+
+    async def _tell_what_goes(self, *results: Finished) -> None:
+        why = ""
+        for result in results:
             try:
-                await self._tell(bare, "", None)
+                await self._tell(result, "", None)
             except LeaseLost:
                 raise
-            except Exception as worse:
+            except Exception as error:
                 log.exception("job %s: its verdict was refused", result.job_id)
-                self.refused = f"The result of job {result.job_id} was refused: {worse}"
+                why = f"The result of job {result.job_id} was refused: {error}"
+            else:
+                return
+        self.refused = why
 
     async def _tell(self, result: Finished, printed: str, stored: attachments.Stored | None) -> None:
         try:

@@ -12,7 +12,6 @@ def upgrade() -> None:
         alter table qgjob.batch
           drop constraint end_reason_is_known,
           add constraint end_reason_is_known check (end_reason in
-            ('done', 'drained', 'busy', 'unprepared', 'unfetched', 'refused', 'expired', 'replaced')) not valid;
-        alter table qgjob.batch validate constraint end_reason_is_known;
+            ('done', 'drained', 'busy', 'unprepared', 'unfetched', 'refused', 'expired', 'replaced'));
         """
     )

@@ -1,6 +1,7 @@
 -- Charge organisations for the device-seconds of these batches, which have just ended or go on: every lane of the
 -- organisation in which jobs might have waited for the device, for its share of such devices is one, and the batch's own.
--- Lanes at rest take over what the others were charged when they are activated. What was charged before is taken off.
+-- Lanes at rest take over what the others were charged when they are activated; only what was charged ahead of its use,
+-- and is taken off now, may have come to them before they were put to rest.
 -- Of a lost worker nothing is known after its lease; a clock that jumps charges nobody.
 create or replace function qgjob.charge_lanes(p_batch_ids bigint[]) returns void language plpgsql volatile as $$
 declare
@@ -13,7 +14,8 @@ begin
     cross join lateral (  -- offset 0: or plans of small tables begin with the lanes of everybody
       select lane_id from qgjob.lane
       where lane.org_id = batch.org_id and lane.target = device.target
-        and (lane.active and device.labels @> lane.selector or lane.lane_id = job_group.lane_id) offset 0
+        and ((lane.active or batch.charged_s > 0) and device.labels @> lane.selector
+          or lane.lane_id = job_group.lane_id) offset 0
     ) as lane
     where batch_id = any (p_batch_ids));
   perform from qgjob.lane where lane_id = any (v_lanes) order by lane_id for no key update;

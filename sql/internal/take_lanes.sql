@@ -1,5 +1,5 @@
--- From now on no other transaction claims for this organisation and target, or charges it for such devices: the first of
--- its lanes is locked for all of them. p_may_wait: else the answer is no where somebody else has it.
+-- From now on no other transaction claims for this organisation and target: the first of its lanes is locked for all of
+-- them. p_may_wait: else the answer is no where somebody else has it.
 create or replace function qgjob.take_lanes(p_org_id text, p_target text, p_may_wait boolean) returns boolean
 language plpgsql volatile as $$
 declare
