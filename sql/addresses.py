@@ -25,11 +25,14 @@ def listen_url() -> str | None:
 
 def _checked(variable: str, url: str) -> str:
     """What is wrong is not repeated, for there may be a password in it."""
+    if not _is_address(url):
+        raise Usage(f"{variable} is not a URL of the form postgresql://user:password@host:5432/database")
+    return url
+
+
+def _is_address(url: str) -> bool:
     try:
         ports = str(conninfo_to_dict(url).get("port") or "").split(",")
     except psycopg.ProgrammingError:
-        ports = ["not a number"]
-    well = url.startswith(("postgresql://", "postgres://")) and all(not port or port.isdecimal() for port in ports)
-    if not well:
-        raise Usage(f"{variable} is not a URL of the form postgresql://user:password@host:5432/database")
-    return url
+        return False
+    return url.startswith(("postgresql://", "postgres://")) and all(not port or port.isdecimal() for port in ports)

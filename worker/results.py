@@ -103,37 +103,27 @@ class Results:
 
     async def _record(self, result: Finished, printed: str, stored: attachments.Stored | None) -> None:
         """What cannot be recorded with all that came with it is recorded without; what is no verdict is a loss."""
-        try:
-            await self._tell(result, printed, stored)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            log.exception("job %s: its result was refused", result.job_id)
-            why = f"What came with this result was refused: {error}\n{result.message or ''}".strip()[:MESSAGE]
-            await self._tell_what_goes(
-                Finished(result.job_id, result.status, 0, result.failure_kind, why, permanent=result.permanent),
-                Finished(result.job_id, "failed", 0, "infrastructure", why),
-            )
+        job_id, refusal = result.job_id, await self._tell(result, printed, stored)
+        if refusal is None:
+            return
+        why = f"What came with this result was refused: {refusal}\n{result.message or ''}".strip()[:MESSAGE]
+        bare = Finished(job_id, result.status, 0, result.failure_kind, why, permanent=result.permanent)
+        loss = Finished(job_id, "failed", 0, "infrastructure", why)
+        if await self._tell(bare) and (refusal := await self._tell(loss)):
+            self.refused = f"The result of job {job_id} was refused: {refusal}"
 
-    async def _tell_what_goes(self, *results: Finished) -> None:
-        why = ""
-        for result in results:
-            try:
-                await self._tell(result, "", None)
-            except LeaseLost:
-                raise
-            except Exception as error:
-                log.exception("job %s: its verdict was refused", result.job_id)
-                why = f"The result of job {result.job_id} was refused: {error}"
-            else:
-                return
-        self.refused = why
-
-    async def _tell(self, result: Finished, printed: str, stored: attachments.Stored | None) -> None:
+    async def _tell(
+        self, result: Finished, printed: str = "", stored: attachments.Stored | None = None
+    ) -> Exception | None:
+        """Why it was refused, if so. Raises LeaseLost."""
         try:
             status = await self._engine.finish(self._batch.lease, result, printed, stored)
         except (asyncio.CancelledError, LeaseLost):
             verdict = result.failure_kind or result.status
             log.warning("job %s: %s, which nobody has confirmed: it may run again", result.job_id, verdict)
             raise
+        except Exception as refusal:
+            log.exception("job %s: its result was refused", result.job_id)
+            return refusal
         log.info("job %s: %s%s", result.job_id, status, f" ({result.failure_kind})" if result.failure_kind else "")
+        return None

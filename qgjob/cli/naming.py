@@ -54,9 +54,10 @@ def beside(client: Client, org: str) -> str:
 
 def note_unknown(client: Client, org: str | None) -> None:
     """A slip of the pen looks like an organisation that has nothing yet."""
+    if not org:
+        return
     try:
-        if org:
-            client.org(org)
+        client.org(org)
     except Refused as refused:
         if refused.code == "org_exists":
-            output.say(f"note: there is no organisation {org} yet{beside(client, org or '')}")
+            output.say(f"note: there is no organisation {org} yet{beside(client, org)}")

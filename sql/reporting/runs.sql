@@ -66,8 +66,9 @@ comment on column reporting.runs.installs is 'Installations that were made for b
 comment on column reporting.runs.install_s is 'Seconds that these took.';
 comment on column reporting.runs.saved_s is
   'Seconds that one installation for each attempt would have cost more: each as long as that of its batch, or as '
-  'one usually takes where the batch found its build on the device. Runs that share jobs each tell of all of them. Attempts that '
-  'were lost before anything ran save nothing. What one usually takes changes, and so may this, a little, afterwards.';
+  'one usually takes where the batch found its build on the device. Runs that share jobs each tell of all of them. '
+  'Attempts that were lost before anything ran save nothing. What one usually takes changes, and so may this, a little, '
+  'afterwards.';
 comment on column reporting.runs.labels is 'What its submitter said of it, such as branch or repo.';
 comment on column reporting.runs.created_at is 'When it was submitted.';
 comment on column reporting.runs.finished_at is 'When its last job ended; null until then.';

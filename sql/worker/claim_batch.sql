@@ -69,7 +69,7 @@ begin
     v_group.group_id := case when v_follows then v_live.group_id
       else qgjob.choose_group(v_device, v_live.batch_id is null and v_look = 1) end;
     exit when v_group.group_id is null;
-    if v_live.batch_id is not null and not v_follows then
+    if v_live.batch_id is not null and not v_follows then  -- see the order of locks
       perform from qgjob.job_group where group_id = v_group.group_id for no key update skip locked;
       exit when not found;
     end if;
