@@ -99,20 +99,8 @@ begin
     return;
   end if;
 
-  -- Who takes a further device is charged at once for what it will probably use; who goes on is charged at the end.
   if v_group.build is distinct from v_device.installed_build then
-    v_charged := case when qgjob.is_own(v_device.org_ids, v_group.org_id) then 0
-      else qgjob.install_s(v_group.org_id, v_group.target)
-        + (select sum(predicted_s) from qgjob.job where job_id = any (v_jobs)) end;
-    with own as materialized (  -- a lane that is being put to rest or activated takes over what its siblings are charged
-      select lane_id from qgjob.lane
-      where org_id = v_group.org_id and (target = v_group.target) is true and active and v_device.labels @> selector
-      order by lane_id for no key update skip locked
-    )
-    update qgjob.lane set
-      pass = pass + v_charged / (select weight from qgjob.org where org.org_id = lane.org_id),
-      served_at = case when lane_id = v_group.lane_id then v_now else served_at end
-    where lane_id in (select lane_id from own);
+    v_charged := qgjob.charge_ahead(v_device, v_group, v_jobs);
   end if;
   insert into qgjob.batch as b
     (org_id, group_id, build, device_id, worker_id, epoch, install, chosen, charged_s, claimed_at, expires_at)
