@@ -284,6 +284,21 @@ def test_a_device_without_others_of_its_kind_takes_all(engine: Engine) -> None:
     assert len(engine.claim(engine.drive()).jobs) == 10
 
 
+@pytest.mark.parametrize(("target", "cap", "sizes"), [
+    ("emulator", 1, [12]), ("emulator", 2, [6, 3, 1, 1, 1]), ("browserstack", 1, [12]), ("browserstack", 2, [6, 3, 1, 1, 1]),
+])  # fmt: skip
+def test_a_device_leaves_no_share_to_more_than_its_organisation_may_have(
+    engine: Engine, target: str, cap: int, sizes: list[int]
+) -> None:
+    engine.submit(*({"test_path": f"{number}.js", "target": target} for number in range(12)))
+    engine.call("change_org", org_id="acme", changes={"max_devices": cap})
+    drivers = [engine.drive(f"phone-{number}", target=target) for number in range(6)]
+    taken = []
+    while batch := engine.run_batch(drivers[0]):
+        taken.append(len(batch.jobs))
+    assert taken == sizes
+
+
 @pytest.mark.parametrize("other", ["quarantined", "drains", "lost", "lost for long", "of others"])
 def test_a_device_leaves_no_share_to_one_that_takes_nothing(engine: Engine, other: str) -> None:
     engine.submit(*(f"{number}.js" for number in range(10)))

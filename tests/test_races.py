@@ -98,6 +98,17 @@ def test_a_device_goes_on_while_another_of_its_group_is_charged(engine: Engine, 
     assert engine.value("select devices from qgjob.job_group") == 1
 
 
+def test_a_lease_begins_when_its_claim_has_waited_for_others(engine: Engine, second: Session) -> None:
+    engine.submit("a.js")
+    driver = engine.drive()
+    with held(engine):
+        engine.rows("select from qgjob.lane for update")
+        claim = second.blocked(lambda session: session.claim(driver))
+        waited = engine.value("select clock_timestamp()")
+    lease = after(claim).lease
+    assert engine.value("select claimed_at from qgjob.batch where batch_id = %s", lease) > waited
+
+
 def test_two_devices_never_both_open_a_group(engine: Engine, second: Session) -> None:
     engine.submit("a.js", "b.js")
     one, two = engine.drive("phone-1"), engine.drive("phone-2")

@@ -187,6 +187,19 @@ def test_reading_why_costs_the_same_however_many_groups_wait(engine: Engine) -> 
     assert sum(read.values()) < 2_500, read
 
 
+def test_a_device_that_goes_on_takes_no_more_room_of_its_organisation(engine: Engine) -> None:
+    run = engine.submit("a.js", "b.js")
+    driver = engine.drive()
+    engine.call("change_org", org_id="acme", changes={"max_devices": 1})
+    batch = engine.claim(driver, max_jobs=1)
+    engine.call("record_install", lease=batch.lease)
+    found = why(engine, run.job_ids[1])
+    assert found.reason == "1 device is on its group; it is the next there."
+    assert predicted(found) == ("phone-1", 30)
+    engine.run_job(batch.lease, run.job_ids[0])
+    assert engine.claim(driver).jobs[0]["job_id"] == run.job_ids[1]
+
+
 def test_an_organisation_at_its_cap_is_told(engine: Engine) -> None:
     engine.submit("a.js", build="v1")
     engine.rows("update qgjob.org set max_devices = 1 returning 1")

@@ -1,20 +1,22 @@
 -- How many jobs a device takes at once: the longest first, together its share of what is left, as if all devices that could
 -- come to this group did, and no less than an install's time, for starting a batch costs something, too. So a group is
 -- done in few batches, the last of them small; what turns out to be too much an idle device takes back. Where there is no
--- other, it takes all. Devices of a cloud that serve the group already come for no more of it: each is wiped after its
--- batch. p_max_s: more work than that does not fit in a session.
+-- other, it takes all. No more devices come than the organisation may have, and devices of a cloud that serve the group
+-- already come for no more of it: each is wiped after its batch. p_max_s: more work than that does not fit in a session.
 drop function if exists qgjob.batch_size(qgjob.job_group, integer);
 create or replace function qgjob.batch_size(p_group qgjob.job_group, p_max_jobs integer, p_max_s double precision)
 returns integer language plpgsql volatile as $$
 declare
   v_fitting bigint;
   v_helpers bigint;
+  v_most_devices integer := (select max_devices from qgjob.org where org_id = p_group.org_id);
   v_remaining_s double precision;
   v_most_s double precision := coalesce(p_max_s, 'infinity');
 begin
-  select count(*), count(*) filter (where not (qgjob.is_wiped(target) and exists (
-      select from qgjob.batch
-      where batch.device_id = device.device_id and ended_at is null and group_id = p_group.group_id)))
+  select least(v_most_devices, count(*)), least(v_most_devices, count(*) filter (where not (
+      qgjob.is_wiped(target) and exists (
+        select from qgjob.batch
+        where batch.device_id = device.device_id and ended_at is null and group_id = p_group.group_id))))
   into v_fitting, v_helpers
   from qgjob.devices_for(p_group) as device;
   if v_fitting > 1 then

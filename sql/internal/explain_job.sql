@@ -15,6 +15,7 @@ declare
   v_fit record;
   v_away record;
   v_groups text;
+  v_has_room boolean;
 begin
   select * into v_details from qgjob.get_job(p_job_id);
   select * into v_job from qgjob.job where job.job_id = p_job_id;
@@ -42,7 +43,8 @@ begin
   devices_on_group := v_fit.on_group;
   groups_ahead := case when v_job.status = 'pending' and v_fit.devices > 0 and v_fit.keepers = 0
     then qgjob.groups_before(v_group, v_fit.list) else 0 end;
-  if v_job.status = 'pending' and groups_ahead = 0 and qgjob.has_room(v_job.org_id)
+  v_has_room := v_fit.keepers > 0 or qgjob.has_room(v_job.org_id);  -- who goes on takes no more room
+  if v_job.status = 'pending' and groups_ahead = 0 and v_has_room
     and (v_fit.keepers > 0 or qgjob.is_worth_joining(v_group))
   then
     predicted_device := v_fit.name;
@@ -88,7 +90,7 @@ begin
       (select case labels when '{}' then ' Those that there are have no labels.'
         else format(' The nearest that there is has %s.', labels) end
       from qgjob.nearest_labels(v_group.target, v_group.selector, v_job.org_id) as labels where labels is not null))
-    when not qgjob.has_room(v_job.org_id) then 'Its organisation already has all the devices that it may have.'
+    when not v_has_room then 'Its organisation already has all the devices that it may have.'
     when devices_on_group > 0 then format('%s on its group; %s%s.',
       case devices_on_group when 1 then '1 device is' else devices_on_group || ' devices are' end,
       case jobs_ahead when 0 then 'it is the next there' when 1 then '1 job comes before it'

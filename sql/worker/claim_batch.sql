@@ -18,7 +18,7 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
-  v_now timestamptz := qgjob.now();
+  v_now timestamptz;
   v_worker qgjob.worker := qgjob.require_worker(p_worker_id);
   v_device qgjob.device;
   v_live qgjob.batch;
@@ -48,7 +48,7 @@ begin
     elsif v_live.installed_at is null and not exists (
       select from qgjob.job where batch_id = v_live.batch_id and status = 'running'
     ) and not exists (select from qgjob.attempt where batch_id = v_live.batch_id) then
-      update qgjob.batch set expires_at = v_now + make_interval(secs => v_worker.lease_s)
+      update qgjob.batch set expires_at = qgjob.now() + make_interval(secs => v_worker.lease_s)
       where batch_id = v_live.batch_id;
       return query select * from qgjob.batch_contents(v_live.batch_id);
       return;
@@ -59,7 +59,6 @@ begin
         message = format('Device %s has not released its batch %s.', v_device.name, v_live.batch_id);
     end if;
     select * into v_device from qgjob.device where device_id = p_device_id;
-    v_now := qgjob.now();  -- a device's batches follow one another
   end if;
   if v_worker.draining or v_device.quarantined_at is not null then
     return;
@@ -102,6 +101,7 @@ begin
   if v_group.build is distinct from v_device.installed_build then
     v_charged := qgjob.charge_ahead(v_device, v_group, v_jobs);
   end if;
+  v_now := qgjob.now();  -- now that this has waited for what it had to wait for, or a lease might begin at its end
   insert into qgjob.batch as b
     (org_id, group_id, build, device_id, worker_id, epoch, install, chosen, charged_s, claimed_at, expires_at)
   values (v_group.org_id, v_group.group_id, v_group.build, p_device_id, p_worker_id, v_device.epoch + 1,
