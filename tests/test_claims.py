@@ -74,6 +74,20 @@ def test_a_higher_priority_that_no_device_serves_ends_a_stay_at_once(engine: Eng
     assert engine.claim(driver).app_version_id == "v2"
 
 
+def test_an_organisation_keeps_its_devices_when_it_has_something_urgent(engine: Engine) -> None:
+    """One of them installs that; none goes to another organisation, whose turn it would be."""
+    engine.submit(*(f"{number}.js" for number in range(400)), build="v1")
+    drivers = [engine.drive(f"phone-{number}") for number in range(3)]
+    for driver in drivers:
+        engine.run_batch(driver, max_jobs=1)
+    engine.submit(*(f"{number}.js" for number in range(400)), org="other")
+    engine.rows("update qgjob.lane set pass = case org_id when 'acme' then 200 else 0 end returning 1")
+    engine.submit({"test_path": "fix.js", "priority": "urgent"}, build="hotfix")
+    batches = [engine.claim(driver, max_jobs=1) for driver in drivers]
+    assert [(batch.org_id, batch.app_version_id, batch.install) for batch in batches] == [
+        ("acme", "hotfix", True), ("acme", "v1", False), ("acme", "v1", False)]  # fmt: skip
+
+
 def test_a_build_of_another_organisation_is_another_build(engine: Engine) -> None:
     engine.submit("a.js")
     driver = engine.drive()

@@ -119,6 +119,18 @@ def test_two_devices_never_both_open_a_group(engine: Engine, second: Session) ->
     assert len(engine.rows("select from qgjob.batch")) == 1
 
 
+def test_two_devices_that_hold_a_build_do_not_both_leave_it_for_what_is_urgent(engine: Engine, second: Session) -> None:
+    engine.submit(*(f"{number}.js" for number in range(90)))
+    one, two = engine.drive("phone-1"), engine.drive("phone-2")
+    for driver in (one, two):
+        engine.release(engine.run_batch(driver, max_jobs=1).lease)
+    engine.submit("a.js", "b.js", build="v2", defaults={"priority": "urgent"})
+    with held(engine):
+        assert engine.claim(one, max_jobs=1).app_version_id == "v2"
+        other = second.blocked(lambda session: session.claim(two, max_jobs=1))
+    assert (after(other).app_version_id, after(other).install) == ("v1", False)
+
+
 def test_two_devices_that_share_a_group_share_no_job(engine: Engine, second: Session) -> None:
     engine.submit(*(f"{number}.js" for number in range(40)))
     one, two = engine.drive("phone-1"), engine.drive("phone-2")

@@ -1,5 +1,6 @@
 -- The one place that decides which group a device serves next; null: none. In this order:
---   1. a group whose build the device holds already, unless should_yield;
+--   1. a group whose build the device holds already, unless it has stayed there for too long (why_yield); where that
+--      group's organisation has something more urgent it has the device for that, for it would have kept it;
 --   2. the lane with the lowest pass, which is the organisation that was given the least device time for its weight;
 --   3. in all lanes of that organisation the highest priority, then groups that no device serves, then the one that would
 --      be done first had it been alone since its oldest job came (which is age plus work, so that neither small nor old
@@ -11,6 +12,7 @@
 create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
 language plpgsql volatile as $$
 declare
+  v_held record;
   v_chosen bigint;
   v_lanes refcursor;
   v_lane bigint;
@@ -22,12 +24,17 @@ declare
   v_has_room boolean;
   v_holds_room boolean := false;
 begin
-  v_chosen := qgjob.group_to_continue(p_device);
-  if v_chosen is not null then
-    if qgjob.take_room((select org_id from qgjob.job_group where group_id = v_chosen), p_may_wait) then
-      return v_chosen;
+  select * into v_held from qgjob.group_to_continue(p_device) where yields is distinct from 'stayed';
+  if found then
+    if qgjob.take_room(v_held.org_id, p_may_wait) then
+      -- Where others just claim for the organisation they take what is urgent.
+      if v_held.yields = 'urgent' and qgjob.take_lanes(v_held.org_id, p_device.target, p_may_wait) then
+        select group_id into v_chosen from qgjob.job_group
+        where group_id = qgjob.best_of_org(v_held.org_id, p_device)
+          and head_priority > v_held.head_priority and devices = 0;
+      end if;
+      return coalesce(v_chosen, v_held.group_id);
     end if;
-    v_chosen := null;
     v_holds_room := true;
   end if;
 

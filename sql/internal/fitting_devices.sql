@@ -28,5 +28,5 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
       and device.labels @> selector and qgjob.serves(device.org_ids, org_id)
     order by head_priority desc, rank_at limit 1
   ) as further on (further.org_id = batch.org_id or qgjob.has_room(further.org_id))
-    and not qgjob.should_yield(device, further.job_group)
+    and qgjob.why_yield(device, further.job_group) is null
 $$;

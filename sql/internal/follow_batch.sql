@@ -5,7 +5,8 @@ create or replace function qgjob.follow_batch(p_device qgjob.device, p_batch qgj
 language plpgsql volatile as $$
 begin
   if p_device.quarantined_at is not null or qgjob.is_wiped(p_device.target)
-      or qgjob.group_to_continue(p_device) is distinct from p_batch.group_id
+      or not exists (
+        select from qgjob.group_to_continue(p_device) where group_id = p_batch.group_id and yields is null)
       or not qgjob.has_room(p_batch.org_id, 1) then
     return false;
   end if;
