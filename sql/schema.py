@@ -9,11 +9,13 @@ from psycopg.errors import UndefinedTable
 from qgjob.errors import Unavailable
 
 REVISIONS = Path(__file__).resolve().parents[1] / "alembic" / "versions"
-QUERY: LiteralString = "select version_num from qgjob.alembic_version"
+QUERY: LiteralString = """
+  select version_num, current_setting('default_transaction_isolation') like 'read %' from qgjob.alembic_version"""
 
 
 async def require(url: str) -> None:
-    """Raises Unavailable unless PostgreSQL answers and is at this checkout's revision or a newer one."""
+    """Raises Unavailable unless PostgreSQL answers, is at this checkout's revision or a newer one, and commits what
+    others then see."""
     newest = max(path.stem[:4] for path in REVISIONS.glob("[0-9]*.py"))
     try:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=10) as connection:
@@ -22,9 +24,14 @@ async def require(url: str) -> None:
         raise Unavailable("this database has no qgjob schema; run: alembic upgrade head") from None
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise Unavailable(f"cannot use the database: {str(error).strip()}") from None
-    at = row[0] if row else "nothing"
+    at, reads_committed = row or ("nothing", True)
     if at < newest:
         raise Unavailable(f"this database is at revision {at}, needed is {newest}; run: alembic upgrade head")
+    if not reads_committed:
+        raise Unavailable(
+            "transactions of this login do not see what others commit meanwhile, and qgjob needs that they do: "
+            "alter role … set default_transaction_isolation = 'read committed'"
+        )
 
 
 CAN_CALL: LiteralString = """select coalesce(bool_and(has_function_privilege(oid, 'execute')), false)

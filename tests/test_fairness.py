@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 
+import pytest
 from engine import Driver, Engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -186,6 +187,51 @@ def test_what_no_device_can_serve_gives_nobody_a_head_start(engine: Engine) -> N
     turns(engine, driver, 20)
     engine.submit(*(f"{number}.js" for number in range(20)), org="new")
     assert turns(engine, driver, 8).count("new") <= 5
+
+
+@pytest.mark.parametrize("why", ["limited", "rare"])
+def test_who_comes_does_not_start_where_somebody_is_who_cannot_use_more(engine: Engine, why: str) -> None:
+    """Nor gets all devices until it has had as little."""
+    drivers = [engine.drive(f"phone-{number}", lease_s=3600, **({"model": "rare"} if number == 0 else {}))
+               for number in range(3)]  # fmt: skip
+    selector = {"model": "rare"} if why == "rare" else {}
+    for build in range(2):
+        engine.submit(*({"test_path": f"{number}.js", "selector": selector} for number in range(100)),
+                      org="behind", build=f"v{build}")  # fmt: skip
+    if why == "limited":
+        engine.call("change_org", org_id="behind", changes={"max_devices": 1})
+    for build in range(40):
+        engine.submit(*(f"{number}.js" for number in range(20)), org="steady", build=f"v{build}")
+    serve(engine, drivers, until_s=3600, rng=random.Random(1))
+    for build in range(40):
+        engine.submit(*(f"{number}.js" for number in range(20)), org="new", build=f"v{build}")
+    given_s = serve(engine, drivers, until_s=1200, rng=random.Random(2))
+    assert 0.35 < given_s["steady"] / (given_s["steady"] + given_s["new"]) < 0.65, given_s
+
+
+def test_after_the_clock_went_back_who_comes_starts_level_with_the_others(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600)
+    engine.submit("a.js", org="gone")
+    engine.move_clock(6 * 3600)
+    turns(engine, driver, 1)
+    engine.move_clock(-6 * 3600)
+    engine.call("housekeep")
+    engine.submit(*(f"{number}.js" for number in range(99)), org="steady")
+    turns(engine, driver, 40)
+    engine.submit(*(f"{number}.js" for number in range(99)), org="new")
+    engine.rows("update qgjob.device set installed_build = null, installed_at = null returning 1")
+    passes = dict(engine.rows("select org_id, pass as reached from qgjob.lane"))
+    assert passes["new"] == passes["steady"] > passes["gone"], passes
+
+
+def test_a_device_does_not_stay_for_ever_when_the_clock_went_back(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600)
+    engine.submit(*(f"{number}.js" for number in range(99)), org="long")
+    engine.move_clock(6 * 3600)
+    turns(engine, driver, 1)
+    engine.move_clock(-6 * 3600)
+    engine.submit("a.js", org="other")
+    assert "other" in turns(engine, driver, 3)
 
 
 def test_the_share_of_one_kind_of_device_does_not_count_for_another(engine: Engine) -> None:

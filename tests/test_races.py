@@ -548,6 +548,23 @@ def test_a_head_is_not_lowered_while_a_job_goes_back(engine: Engine, second: Ses
     assert engine.value("select head_priority from qgjob.job_group") == 3
 
 
+@pytest.mark.parametrize("takes", ["cancels", "claims"])
+def test_a_head_is_not_lowered_by_who_does_not_see_what_was_added(engine: Engine, takes: str) -> None:
+    (job_id,) = engine.submit("a.js").job_ids
+    driver = engine.drive()
+    with engine.another() as other:
+        other.connection.execute("begin isolation level repeatable read")
+        other.rows("select from qgjob.job")
+        engine.submit("b.js")
+        if takes == "cancels":
+            other.call("cancel_job", job_id=job_id)
+        else:
+            other.run_batch(driver)
+        other.connection.execute("commit")
+    assert engine.value(HEADLESS) == 0
+    assert [job["test_path"] for job in engine.claim(driver).jobs] == ["b.js"]
+
+
 def test_a_job_that_goes_back_waits_for_the_head_to_be_lowered(engine: Engine, second: Session) -> None:
     run = engine.submit("a.js", "b.js")
     batch = engine.claim(engine.drive("phone-1"), max_jobs=1)

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 from processes import CHECKOUT
+from psycopg.sql import SQL, Identifier
 
 NOBODY = "postgresql://127.0.0.1:1/nobody"
 SIMULATED = ("worker", "--executor", "simulated")
@@ -48,3 +50,20 @@ def test_in_a_line_and_an_exit_code(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (code, "")
     assert re.fullmatch(said, done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("service", [SIMULATED, ("api",)], ids=lambda line: str(line[0]))
+def test_a_database_whose_transactions_do_not_see_what_others_commit(
+    service: tuple[str, ...], database_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            SQL("alter database {} set default_transaction_isolation = 'repeatable read'").format(
+                Identifier(connection.info.dbname)
+            )
+        )
+    known = {"QGJOB_DATABASE_URL": database_url, "QGJOB_STORE_URL": tmp_path.as_uri()}
+    done = subprocess.run([sys.executable, "-m", *service], capture_output=True, text=True, timeout=60,
+                          env=os.environ | known, cwd=CHECKOUT, check=False)  # fmt: skip
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr.splitlines()[-1].endswith("alter role … set default_transaction_isolation = 'read committed'")

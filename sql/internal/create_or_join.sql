@@ -72,7 +72,7 @@ begin
         get stacked diagnostics v_broken = constraint_name;
         if v_broken <> 'job_is_waited_for_once' then
           raise;
-        elsif current_setting('transaction_isolation') not like 'read %' then
+        elsif not qgjob.reads_committed() then
           raise sqlstate '40001' using
             message = 'Could not serialize access: somebody else has just submitted one of these jobs.';
         end if;

@@ -34,5 +34,8 @@ begin
     select batch_id from qgjob.batch join qgjob.worker using (worker_id)
     where batch.ended_at is null and batch.expires_at > v_now + make_interval(secs => worker.lease_s + 5)
     for no key update of batch skip locked);
+  update qgjob.lane set served_at = v_now where lane_id in (
+    select lane_id from qgjob.lane
+    where target = any (qgjob.targets()) and served_at > v_now + interval '5 s' for no key update skip locked);
   return query select 0, qgjob.take_submissions(), (select count(*)::integer from qgjob.due_schedules(1));
 end $$;
