@@ -576,6 +576,21 @@ def test_a_job_that_goes_back_waits_for_the_head_to_be_lowered(engine: Engine, s
     assert engine.value(HEADLESS) == 0
 
 
+def test_a_group_that_has_lost_its_head_gets_it_back(engine: Engine) -> None:
+    """Nothing is known to take it; but its jobs would wait for ever."""
+    for build in range(3):
+        engine.submit("a.js", {"test_path": "b.js", "priority": "high"}, build=f"v{build}")
+    before = engine.rows("select group_id, head_priority, head_at from qgjob.job_group order by group_id")
+    engine.rows("update qgjob.job_group set head_priority = null, head_at = null, rank_at = null "
+                "where group_id <> %s returning 1", before[1].group_id)  # fmt: skip
+    engine.rows("update qgjob.lane set active = false returning 1")
+    driver = engine.drive()
+    assert engine.value("select count(*) from qgjob.lane where active") == 0
+    assert [engine.value("select qgjob.reconcile_heads()") for _ in range(2)] == [2, 0]
+    assert engine.rows("select group_id, head_priority, head_at from qgjob.job_group order by group_id") == before
+    assert len(engine.run_all(driver)) == 6
+
+
 def limited(engine: Engine, most: int, org: str = "acme") -> None:
     engine.rows("update qgjob.org set max_devices = %s where org_id = %s returning 1", most, org)
 
