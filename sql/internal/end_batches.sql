@@ -34,7 +34,12 @@ begin
   where device_id in (select device_id from qgjob.batch where batch_id = any (v_batches))
     and (p_reason in ('unprepared', 'refused', 'expired', 'replaced') or qgjob.is_wiped(target)) and installed_build is not null;
 
-  v_jobs := array(select job_id from qgjob.job where batch_id = any (v_batches) order by job_id for no key update);
+  v_jobs := array(
+    select job_id from qgjob.job
+    -- By their ids: or a plan of small tables reads all jobs in this order.
+    where job_id = any (array(select held.job_id from qgjob.job as held where held.batch_id = any (v_batches)))
+      and batch_id = any (v_batches)
+    order by job_id for no key update);
   if p_reason = 'unprepared' then
     perform qgjob.strike_device(device_id, p_message) from qgjob.batch where batch_id = any (v_batches);
   elsif p_reason = 'refused' then
