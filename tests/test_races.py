@@ -109,6 +109,39 @@ def test_a_lease_begins_when_its_claim_has_waited_for_others(engine: Engine, sec
     assert engine.value("select claimed_at from qgjob.batch where batch_id = %s", lease) > waited
 
 
+def test_a_submission_that_is_not_committed_keeps_no_device_from_others(engine: Engine, second: Session) -> None:
+    driver = engine.drive()
+    assert engine.claim(driver) is None, "it waits for a hint"
+    with held(engine):
+        engine.submit("a.js")
+        after(second.begin(lambda session: session.submit("b.js", org="other")))
+        assert after(second.begin(lambda session: session.claim(driver))).org_id == "other"
+
+
+def test_a_cancellation_that_is_not_committed_keeps_no_device_from_others(engine: Engine, second: Session) -> None:
+    runs = [engine.submit("a.js", "b.js", build=f"v{build}") for build in range(3)]
+    engine.submit("c.js", org="other")
+    engine.rows("update qgjob.lane set pass = 100 where org_id = 'other' returning 1")
+    driver = engine.drive()
+    with held(engine):
+        for run in runs:
+            engine.call("cancel_run", run_id=run.run_id)
+        assert after(second.begin(lambda session: session.claim(driver))).org_id == "other"
+
+
+def test_a_claim_does_not_wait_for_who_does_not_commit(engine: Engine, second: Session) -> None:
+    """The other lane of the organisation is just being activated; that it has pending jobs is told at the commit."""
+    driver = engine.drive(os="14")
+    engine.submit("a.js")
+    engine.release(engine.run_batch(driver).lease)
+    assert engine.claim(driver) is None
+    engine.submit({"test_path": "b.js", "selector": {"os": "14"}}, build="v2")
+    with held(engine):
+        engine.submit("c.js")
+        assert after(second.begin(lambda session: session.claim(driver))) is None
+    assert engine.claim(driver)
+
+
 def test_two_devices_never_both_open_a_group(engine: Engine, second: Session) -> None:
     engine.submit("a.js", "b.js")
     one, two = engine.drive("phone-1"), engine.drive("phone-2")

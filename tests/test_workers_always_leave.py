@@ -61,7 +61,7 @@ def alone(services: Services, *options: str) -> Child:
 def cut_off(engine: Engine, services: Services, wire: Wire, transport: str, *options: str, devices: int = 1) -> Child:
     """A worker with a lease of 2 s, of which all devices wait for work, and that reaches nobody from now on."""
     worker = wired(services, wire, transport, "--lease", "2", "--devices", str(devices), *options)
-    assert wait_until(lambda: engine.value("select count(*) from qgjob.device where waiting") == devices, 30)
+    assert wait_until(lambda: engine.value("select count(*) from qgjob.waiting_device") == devices, 30)
     wire.cut()
     return worker
 

@@ -8,8 +8,10 @@
 -- Returns with the organisation's lanes taken, so that no two devices are the first of a group. What somebody else has taken
 -- is passed over at first and waited for only by a transaction that holds no other lane, so that claims do not deadlock; so
 -- is an organisation's room, which is taken before its lanes. Lanes that turn out to have no pending job are put to rest at
--- the end, for that locks them, too. A device that serves some organisations only looks at their lanes only.
-create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean) returns bigint
+-- the end, for that locks them, too. A device that serves some organisations only looks at their lanes only. p_except:
+-- groups in which it has found nothing to take.
+drop function if exists qgjob.choose_group(qgjob.device, boolean);
+create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean, p_except bigint[]) returns bigint
 language plpgsql volatile as $$
 declare
   v_held record;
@@ -24,13 +26,14 @@ declare
   v_has_room boolean;
   v_holds_room boolean := false;
 begin
-  select * into v_held from qgjob.group_to_continue(p_device) where yields is distinct from 'stayed';
+  select * into v_held from qgjob.group_to_continue(p_device)
+  where yields is distinct from 'stayed' and group_id <> all (p_except);
   if found then
     if qgjob.take_room(v_held.org_id, p_may_wait) then
       -- Where others just claim for the organisation they take what is urgent.
       if v_held.yields = 'urgent' and qgjob.take_lanes(v_held.org_id, p_device.target, p_may_wait) then
         select group_id into v_chosen from qgjob.job_group
-        where group_id = qgjob.best_of_org(v_held.org_id, p_device)
+        where group_id = qgjob.best_of_org(v_held.org_id, p_device, p_except)
           and head_priority > v_held.head_priority and devices = 0;
       end if;
       return coalesce(v_chosen, v_held.group_id);
@@ -64,7 +67,7 @@ begin
       v_full := v_full || v_org;
       continue;
     end if;
-    if qgjob.best_group(v_lane) is null then
+    if qgjob.best_group(v_lane, p_except) is null then
       v_empty := v_empty || v_lane;
       continue;
     end if;
@@ -76,13 +79,14 @@ begin
       continue;
     end if;
     v_locked := true;
-    v_chosen := coalesce(qgjob.best_of_org(v_org, p_device), qgjob.best_group(v_lane));
+    v_chosen := coalesce(
+      qgjob.best_of_org(v_org, p_device, p_except), qgjob.best_group(v_lane, p_except));
     exit when v_chosen is not null;
   end loop;
 
-  if v_chosen is null and v_busy is not null and p_may_wait and not v_locked then
-    perform qgjob.take_lanes(v_busy, p_device.target, true);
-    v_chosen := qgjob.best_of_org(v_busy, p_device);
+  if v_chosen is null and v_busy is not null and p_may_wait and not v_locked
+      and qgjob.take_lanes(v_busy, p_device.target, true) then
+    v_chosen := qgjob.best_of_org(v_busy, p_device, p_except);
   end if;
   perform qgjob.rest_lane(lane_id) from unnest(v_empty) as lane_id;
   return v_chosen;

@@ -1,18 +1,17 @@
 -- As has_room, and until this transaction ends nobody else is told so of an organisation whose devices are counted: two
--- claims for different lanes would both find the last room. p_may_wait: else the answer is no where somebody else is
--- being told, for whoever holds a lane or a group must not wait here.
+-- claims for different lanes would both find the last room. p_may_wait: as in take_lanes, for whoever holds a lane or a
+-- group must not wait here.
 create or replace function qgjob.take_room(p_org_id text, p_may_wait boolean) returns boolean
-language plpgsql volatile as $$
+language plpgsql volatile set lock_timeout = '2s' as $$
 begin
   if not exists (select from qgjob.org where org_id = p_org_id and max_devices is not null) then
     return true;
-  elsif p_may_wait then
-    perform from qgjob.org where org_id = p_org_id for no key update;
-  else
-    perform from qgjob.org where org_id = p_org_id for no key update skip locked;
-    if not found then
-      return false;
-    end if;
   end if;
-  return qgjob.has_room(p_org_id);
+  perform from qgjob.org where org_id = p_org_id for no key update skip locked;
+  if not found and p_may_wait then
+    perform from qgjob.org where org_id = p_org_id for no key update;
+  end if;
+  return found and qgjob.has_room(p_org_id);
+exception when lock_not_available then
+  return false;
 end $$;

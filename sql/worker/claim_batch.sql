@@ -15,7 +15,8 @@ create or replace function qgjob.claim_batch(
   install boolean, device text, lease_s integer, jobs jsonb, artifact jsonb
 ) language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off
+set lock_timeout = '10s' as $$
 #variable_conflict use_column
 declare
   v_now timestamptz;
@@ -24,6 +25,7 @@ declare
   v_live qgjob.batch;
   v_group qgjob.job_group;
   v_jobs bigint[] := '{}';
+  v_in_vain bigint[] := '{}';
   v_charged real := 0;
   v_chosen text;
   v_last bigint;
@@ -64,9 +66,9 @@ begin
     return;
   end if;
 
-  for v_look in 1..3 loop
+  for v_look in 1..5 loop  -- somebody may be taking, or cancelling, all that waits in one
     v_group.group_id := case when v_follows then v_live.group_id
-      else qgjob.choose_group(v_device, v_live.batch_id is null and v_look = 1) end;
+      else qgjob.choose_group(v_device, v_live.batch_id is null and v_look = 1, v_in_vain) end;
     exit when v_group.group_id is null;
     if v_live.batch_id is not null and not v_follows then  -- see the order of locks
       perform from qgjob.job_group where group_id = v_group.group_id for no key update skip locked;
@@ -84,6 +86,7 @@ begin
       v_follows := false;
     end if;
     perform qgjob.lower_head(v_group.group_id);
+    v_in_vain := v_in_vain || v_group.group_id;
   end loop;
   v_chosen := case when v_group.build = v_device.installed_build then 'continued'
     when v_group.devices = 0 then 'first' else 'joined' end;
@@ -94,7 +97,7 @@ begin
     v_chosen := 'taken back';
   end if;
   if cardinality(v_jobs) = 0 then
-    update qgjob.device set waiting = true where device_id = p_device_id and not waiting;
+    insert into qgjob.waiting_device (device_id, target) values (p_device_id, v_device.target) on conflict do nothing;
     return;
   end if;
 
@@ -110,7 +113,7 @@ begin
   returning b.* into v_live;
 
   -- Until the install is reported as done, nobody knows what the device holds.
-  update qgjob.device set epoch = v_live.epoch, waiting = false,
+  update qgjob.device set epoch = v_live.epoch,
     installed_build = case when not v_live.install then installed_build end,
     installed_at = case when not v_live.install then installed_at end
   where device_id = p_device_id;

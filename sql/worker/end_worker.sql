@@ -7,7 +7,7 @@ begin
   end if;
   -- The devices first: from then on the worker claims nothing more.
   perform from qgjob.device where worker_id = p_worker_id order by device_id for no key update;
-  update qgjob.device set worker_id = null, waiting = false, released_at = qgjob.now() where worker_id = p_worker_id;
+  update qgjob.device set worker_id = null, released_at = qgjob.now() where worker_id = p_worker_id;
   perform qgjob.end_batches(
     array(select batch_id from qgjob.batch where worker_id = p_worker_id and ended_at is null), 'drained');
   update qgjob.worker set ended_at = coalesce(ended_at, qgjob.now()) where worker_id = p_worker_id;

@@ -12,6 +12,6 @@ begin
   perform qgjob.end_batches(
     array(select batch_id from qgjob.batch where device_id = p_device_id and ended_at is null), 'replaced', p_message);
   update qgjob.device
-  set worker_id = null, waiting = false, installed_build = null, installed_at = null, released_at = qgjob.now()
+  set worker_id = null, installed_build = null, installed_at = null, released_at = qgjob.now()
   where device_id = p_device_id;
 end $$;
