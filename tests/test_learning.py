@@ -72,6 +72,39 @@ def test_an_unknown_test_is_expected_to_take_as_long_as_the_others(engine: Engin
     assert predicted == pytest.approx(50, abs=1)
 
 
+def test_one_installation_that_takes_for_ever_teaches_little(engine: Engine) -> None:
+    driver = engine.drive(lease_s=3600)
+    learned = []
+    for build, took_s in enumerate((3000, 3000, 20, 20)):
+        engine.submit("a.js", build=f"v{build}")
+        batch = engine.claim(driver)
+        engine.move_clock(took_s)
+        engine.call("record_install", lease=batch.lease)
+        engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+        engine.release(batch.lease)
+        learned.append(round(engine.value("select mean_s from qgjob.install_timing")))
+    assert learned == [90, 144, 107, 81]
+
+
+@pytest.mark.parametrize(("install_s", "stays_s"), [(0.01, 5), (30, 600), (3600, 1800)])
+def test_a_device_stays_for_twenty_installations_within_limits(
+    engine: Engine, install_s: float, stays_s: float
+) -> None:
+    driver = engine.drive(lease_s=3600)
+    engine.submit(*(f"{number}.js" for number in range(9)))
+    batch = engine.claim(driver, max_jobs=1)
+    engine.call("record_install", lease=batch.lease)
+    engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+    engine.rows("update qgjob.install_timing set mean_s = %s returning 1", install_s)
+    engine.submit("a.js", org="other")
+    engine.rows("update qgjob.lane set pass = 0 where org_id = 'other' returning 1")
+    engine.move_clock(stays_s - 2)
+    batch = engine.claim(driver, max_jobs=1)
+    engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+    engine.move_clock(3)
+    assert (batch.org_id, engine.claim(driver).org_id) == ("acme", "other")
+
+
 def test_installs_are_learned_and_decide_who_joins(engine: Engine) -> None:
     driver = engine.drive(lease_s=3600)
     engine.submit("a.js")

@@ -1,9 +1,9 @@
 -- Why a device that could go on with this group must leave it for one of better right that it would be given, which
 -- is_worth_joining; null: it goes on.
 --   urgent    at once, for a higher priority of the same organisation that no device serves
---   stayed    after 20 installs' time on the build (or when the clock has gone back since its installation) for a group of
---             equal or better right that no device serves, and for one that devices serve, where its organisation is
---             behind by as much
+--   stayed    after stay_s on the build (or when the clock has gone back since its installation) for a group of equal or
+--             better right that no device serves, and for one that devices serve, where its organisation is behind by as
+--             much
 drop function if exists qgjob.should_yield(qgjob.device, qgjob.job_group);
 create or replace function qgjob.why_yield(p_device qgjob.device, p_group qgjob.job_group) returns text
 language sql volatile as $$
@@ -13,7 +13,7 @@ language sql volatile as $$
       where other.head_priority > p_group.head_priority and other.devices = 0 and qgjob.is_worth_joining(other)
     ) then 'urgent'
     when p_device.installed_at not between
-        qgjob.now() - make_interval(secs => 20 * qgjob.install_s(p_group.org_id, p_group.target)) and qgjob.now()
+        qgjob.now() - make_interval(secs => qgjob.stay_s(p_group.org_id, p_group.target)) and qgjob.now()
       and exists (
         select from qgjob.lane
         join qgjob.org using (org_id)
@@ -27,7 +27,7 @@ language sql volatile as $$
               and (lane.org_id <> own.org_id or other.head_priority >= p_group.head_priority)
               and (other.devices = 0 or (
                 lane.org_id <> own.org_id
-                and (own.pass - lane.pass) * org.weight >= 20 * qgjob.install_s(p_group.org_id, p_group.target)))
+                and (own.pass - lane.pass) * org.weight >= qgjob.stay_s(p_group.org_id, p_group.target)))
               and qgjob.is_worth_joining(other)))
     then 'stayed' end
 $$;
