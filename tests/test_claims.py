@@ -438,6 +438,29 @@ def test_an_idle_device_is_told_of_work_for_its_target_once(engine: Engine) -> N
         assert [note.payload for note in listener.connection.notifies(timeout=0)] == ["emulator"]
 
 
+@pytest.mark.parametrize("what", ["the last of its group leaves", "a place comes free", "there are more places"])
+def test_an_idle_device_is_told_of_what_it_may_take_now(engine: Engine, what: str) -> None:
+    if what == "the last of its group leaves":
+        engine.submit("a.js", "b.js", "c.js")
+        engine.rows("insert into qgjob.install_timing values ('acme', 'emulator', 60) returning 1")
+    else:
+        engine.submit("a.js")
+        engine.submit("b.js", build="v2")
+        engine.call("change_org", org_id="acme", changes={"max_devices": 1})
+    busy, idle = engine.drive("phone-1"), engine.drive("phone-2")
+    engine.run_batch(busy, max_jobs=2)
+    assert engine.claim(idle) is None
+    with engine.another() as listener:
+        listener.connection.execute("listen qgjob_work")
+        if what == "there are more places":
+            engine.call("change_org", org_id="acme", changes={"max_devices": 2})
+        else:
+            engine.call("end_worker", worker_id=busy.worker_id)
+        listener.connection.execute("select 1")
+        assert [note.payload for note in listener.connection.notifies(timeout=0)] == ["emulator"]
+    assert engine.claim(idle)
+
+
 def test_a_group_with_nothing_pending_is_no_longer_looked_at(engine: Engine) -> None:
     engine.submit("a.js")
     engine.claim(engine.drive())

@@ -127,6 +127,23 @@ def test_what_may_pass_is_tried_again_before_it_is_given_up(engine: Engine) -> N
     assert waiting(engine) == 0
 
 
+def test_what_a_full_quota_refuses_is_tried_again_later_and_later(engine: Engine) -> None:
+    """Or somebody who has sent many would keep those of the others from being read."""
+    engine.submit("a.js")
+    engine.call("change_org", org_id="acme", changes={"max_pending_jobs": 1})
+    send(engine, GOOD | {"org_id": "acme", "jobs": [{"test_path": "b.js"}]})
+    waits = []
+    for _ in range(6):
+        take(engine)
+        waits.append(engine.value(
+            "select round(extract(epoch from vt - last_read_at) / 30) * 30 from pgmq.q_submissions"))  # fmt: skip
+        engine.rows("select pgmq.set_vt('submissions', msg_id, 0) from pgmq.q_submissions")
+    assert waits == [60, 120, 240, 480, 600, 600]
+    engine.call("change_org", org_id="acme", changes={"max_pending_jobs": 2})
+    take(engine)
+    assert (waiting(engine), dead_letters(engine)) == (0, [])
+
+
 def test_what_had_to_wait_is_accepted_later(engine: Engine) -> None:
     engine.submit("a.js")
     send(engine, GOOD)

@@ -54,6 +54,19 @@ def test_room_comes_back_when_devices_take_jobs_or_runs_are_cancelled(engine: En
     engine.submit(*paths(10 - len(batch.jobs), "again"))
 
 
+def test_what_devices_give_back_counts_again(engine: Engine) -> None:
+    limit(engine, 10)
+    engine.submit(*paths(10))
+    batch = engine.claim(engine.drive())
+    assert len(batch.jobs) == 10
+    engine.submit(*paths(4, "more"))
+    engine.release(batch.lease)
+    for build in range(3):
+        with refused("pending_jobs_are_limited"):
+            engine.submit("one.js", build=f"v{build}")
+    assert engine.call("get_org", org_id="acme").pending == 14
+
+
 def test_what_is_waited_for_already_needs_no_room(engine: Engine) -> None:
     limit(engine, 10)
     first = engine.submit(*paths(10), idempotency_key="k")

@@ -45,6 +45,9 @@ begin
     ) as level
     where lane.lane_id = level.lane_id;
   end if;
+  if p_changes ? 'max_devices' then
+    perform qgjob.wake_devices(qgjob.targets());
+  end if;
   if p_changes ? 'max_pending_jobs' then
     -- What was submitted while there was no quota has not been counted.
     delete from qgjob.pending_count where org_id = p_org_id;

@@ -121,8 +121,10 @@ begin
       perform qgjob.lower_head(group_id) from (
         select distinct group_id from qgjob.batch where batch_id = any (v_batches)) as emptied;
     end if;
-    perform qgjob.wake_devices(array(
-      select distinct target from qgjob.batch join qgjob.job_group using (group_id)
-      where batch_id = any (v_batches) and cardinality(v_final) < cardinality(v_jobs)));
   end if;
+  -- What is left of the group may be worth an installation now, and its organisation may have room for others.
+  perform qgjob.wake_devices(array(
+    select distinct job_group.target
+    from qgjob.batch join qgjob.job_group using (group_id) join qgjob.org on org.org_id = batch.org_id
+    where batch_id = any (v_batches) and (head_priority is not null or max_devices is not null)));
 end $$;

@@ -19,8 +19,12 @@ begin
       p_labels => coalesce(v_message.message -> 'labels', '{}'),
       p_idempotency_key => v_message.message ->> 'idempotency_key');
   exception when others then
-    -- Locks, resources and shutdowns pass: the message shows up again in 30 s, five times. A full quota may last.
-    if sqlstate like any (array['40%', '53%', '55%', '57%']) and v_message.read_ct < 5 or sqlstate = 'QJ429' then
+    -- Locks, resources and shutdowns pass: the message shows up again in 30 s, five times. A full quota may last, and
+    -- whoever has one may have sent many: the messages behind them are not to wait for them again and again.
+    if sqlstate = 'QJ429' then
+      perform pgmq.set_vt('submissions', v_message.msg_id, least(600, 30 * 2 ^ least(v_message.read_ct, 10))::integer);
+      return 1;
+    elsif sqlstate like any (array['40%', '53%', '55%', '57%']) and v_message.read_ct < 5 then
       return 1;
     end if;
     perform pgmq.send('dead_letters', jsonb_build_object('queue', 'submissions', 'reason', sqlerrm,
