@@ -73,7 +73,7 @@ def test_a_worker_is_given_nothing_when_its_token_is_revoked_meanwhile(engine: E
             pool.submit(ask, f"{of_worker}/heartbeat", shown, beat),
             pool.submit(ask, f"{of_worker}/claims", shown, claim),
         ]
-        assert wait_until(lambda: engine.value("select waiting from qgjob.device"), 30)
+        assert wait_until(lambda: engine.value("select exists (select from qgjob.waiting_device)"), 30)
         revoke(engine, url, shown)
         engine.submit("a.js")
         engine.call("drain_worker", worker_id=worker)

@@ -309,7 +309,7 @@ def test_a_long_polled_claim_is_answered_when_work_comes(engine: Engine, service
     body = {"device_id": device, "wait": 60, "target": "emulator"}
     with ThreadPoolExecutor(1) as pool:
         claim = pool.submit(httpx.post, f"{url}/workers/{worker}/claims", json=body, timeout=90, trust_env=False)
-        assert wait_until(lambda: engine.value("select waiting from qgjob.device"), 30)
+        assert wait_until(lambda: engine.value("select exists (select from qgjob.waiting_device)"), 30)
         assert not claim.done()
         run = engine.submit("a.js")
         batch = claim.result(60).json()
@@ -322,7 +322,7 @@ def test_a_client_that_has_gone_claims_nothing(engine: Engine, services: Service
     other = engine.drive("phone-2", target="device")
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{url}/workers/{worker}/claims", json={"device_id": device, "wait": 60}, timeout=2, trust_env=False)
-    assert engine.value("select waiting from qgjob.device where device_id = %s", device)
+    assert engine.value("select exists (select from qgjob.waiting_device where device_id = %s)", device)
     assert services.get("/health")  # what came before this has arrived
     (job_id,) = engine.submit("a.js").job_ids
     engine.submit({"test_path": "b.js", "target": "device"})
