@@ -99,6 +99,6 @@ begin
     grant select on qgjob.job, qgjob.job_group, qgjob.run, qgjob.run_job, qgjob.job_of_run, qgjob.attempt, qgjob.batch,
       qgjob.device, qgjob.worker, qgjob.schedule, qgjob.install_timing to qgjob_reader;
     grant execute on function qgjob.now, qgjob.priority_word, qgjob.worker_status, qgjob.is_busy, qgjob.installs_avoided,
-      qgjob.readable_orgs, qgjob.serves to qgjob_reader;
+      qgjob.saved_s, qgjob.readable_orgs, qgjob.serves to qgjob_reader;
   end if;
 end $$;

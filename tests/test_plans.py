@@ -12,6 +12,36 @@ from psycopg.types.json import Jsonb
 from sql import ENTER
 
 ORGS, BUILDS, JOBS = 40, 10, 50
+TEN_THOUSAND_ENDED = """
+  with old as (
+    insert into qgjob.device (name, target, labels, created_at)
+    select 'old-' || number, 'emulator', '{}', qgjob.now() - interval '1 year' from generate_series(1, 100) as number
+    returning device_id, name
+  ), ended as (
+    insert into qgjob.batch (org_id, group_id, build, device_id, worker_id, epoch, install, chosen, claimed_at,
+      installed_at, expires_at, ended_at, end_reason)
+    select org_id, group_id, build, device_id, worker_id, -number, true, 'first', qgjob.now() - interval '2 hours',
+      qgjob.now() - interval '2 hours', qgjob.now(), qgjob.now() - interval '1 hour', 'done'
+    from generate_series(1, 1000) as number
+    join (
+      select *, row_number() over (order by group_id) as place from qgjob.job_group where org_id not in ('org0', 'org1')
+    ) as of_group on place = 1 + number % 300
+    join old on old.name = 'old-' || 1 + number % 100
+    cross join (select worker_id from qgjob.worker limit 1) as worker
+    returning *
+  ), finished as (
+    insert into qgjob.job (run_id, org_id, group_id, test_path, priority, retries, timeout_s, dedupe, predicted_s,
+      failed_before, status, attempts, version, created_at, started_at, finished_at)
+    select (select min(run_id) from qgjob.run where run.org_id = ended.org_id), org_id, group_id,
+      format('tests/old-%s-%s.spec.ts', batch_id, number), 1, 0, 900, true, 30, false, 'completed', 1, 3,
+      claimed_at - interval '1 hour', claimed_at, ended_at
+    from ended, generate_series(1, 10) as number
+    returning *
+  )
+  insert into qgjob.attempt (job_id, number, org_id, batch_id, status, tests, log, started_at, ended_at, files, permanent)
+  select job_id, 1, org_id, substring(test_path from 'old-([0-9]+)')::bigint, 'completed', '[]', '', started_at,
+    finished_at, '[]', false
+  from finished returning 1"""
 TOUCHED = """
   select relname, seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where schemaname = 'qgjob'"""
 
@@ -160,6 +190,30 @@ def test_reading_costs_the_same_whatever_waits(busy: tuple[Engine, Driver]) -> N
                "list_waiting": 900, "list_jobs of an organisation": 1_000, "list_jobs of long ago": 1_000,
                "list_jobs of a run": 1_000, "list_jobs of an old run": 1_000, "and its pending": 2_500}  # fmt: skip
     too_many = {call: read for call, read in spent.items() if sum(read.values()) > allowed.get(call, 200)}
+    assert not too_many, too_many
+
+
+def test_watching_and_reporting_costs_the_same_whatever_has_ended(busy: tuple[Engine, Driver]) -> None:
+    engine, _ = busy
+    engine.rows(TEN_THOUSAND_ENDED)
+    engine.connection.execute("analyze")
+    run = engine.submit(*(f"tests/new-{number}.spec.ts" for number in range(20)), org="last")
+    engine.submit("tests/new-1.spec.ts", org="last")  # is joined
+    jobs, zeros = list(run.job_ids[:3]), [0, 0, 0]
+    calls: dict[str, dict[str, Any]] = {
+        "watch_runs": {"run_ids": [run.run_id]},
+        "watch_jobs": {"job_ids": jobs},
+        "changed_runs": {"run_ids": [run.run_id], "after_seqs": [0]},
+        "changed_jobs": {"job_ids": jobs, "after_seqs": zeros},
+        "get_stats": {"org_id": "last"},
+        "get_org": {"org_id": "last"},
+        "list_workers": {},
+        "get_health": {},
+    }
+    spent = {function: rows_read(engine, lambda of=function: engine.call(of, **calls[of]))[1] for function in calls}
+    # Every lane, to see whether a device serves it.
+    allowed = {"get_health": 1_000}
+    too_many = {call: read for call, read in spent.items() if sum(read.values()) > allowed.get(call, 250)}
     assert not too_many, too_many
 
 

@@ -153,6 +153,47 @@ def test_what_grouping_saved_is_told(engine: Engine) -> None:
     assert (stats.jobs, stats.completed, stats.pass_rate, stats.runs) == (2, 2, 1.0, 1)
 
 
+def test_what_was_saved_is_the_same_in_all_reports(engine: Engine) -> None:
+    """Long installations where nothing was avoided say nothing of short ones where much was."""
+    quick, slow = engine.drive("emulator"), engine.drive("phone", target="device", lease_s=3600)
+    runs = [engine.submit(*(f"{number}.js" for number in range(11)))]
+    runs += [engine.submit({"test_path": "a.js", "target": "device"}, build=f"v{build}") for build in range(3)]
+    for driver, install_s in ((quick, 5), (slow, 60), (slow, 60), (slow, 60)):
+        batch = engine.claim(driver)
+        engine.move_clock(install_s)
+        engine.call("record_install", lease=batch.lease)
+        for job in batch.jobs:
+            engine.run_job(batch.lease, job["job_id"])
+        engine.release(batch.lease)
+    stats = engine.call("get_stats", org_id="acme")
+    assert stats.saved_s == pytest.approx(10 * 5, abs=2)
+    assert sum(engine.run(run.run_id).saved_s for run in runs) == pytest.approx(stats.saved_s)
+    assert engine.value("select sum(saved_s) from reporting.batches") == pytest.approx(stats.saved_s)
+
+
+def test_a_lost_device_says_nothing_of_a_test_and_a_retry_nothing_of_its_wait(engine: Engine) -> None:
+    retried, lost = engine.submit({"test_path": "a.js", "retries": 1}, "b.js").job_ids
+    driver = engine.drive(lease_s=3600)
+    engine.move_clock(2)
+    for job_id, endings in ((retried, ("test", None)), (lost, ["infrastructure"] * 4)):
+        for kind in endings:
+            engine.rows("update qgjob.device set quarantined_at = null, quarantined_by = null, quarantine_reason = null, "
+                        "strikes = 0 returning 1")  # fmt: skip
+            batch = engine.claim(driver, max_jobs=1)
+            assert [job["job_id"] for job in batch.jobs] == [job_id]
+            engine.start(batch.lease, job_id)
+            engine.move_clock(600)
+            engine.finish(batch.lease, job_id, "failed" if kind else "completed", kind)
+            engine.release(batch.lease)
+    engine.submit("c.js", build="v2")
+    engine.move_clock(7)
+    batch = engine.claim(driver)
+    engine.start(batch.lease, batch.jobs[0]["job_id"])
+    stats = engine.call("get_stats", org_id="acme")
+    assert (stats.completed, stats.failed, stats.pass_rate) == (1, 1, 1.0)
+    assert (stats.wait_p50_s, stats.wait_p95_s) == (pytest.approx(7, abs=1), pytest.approx(7, abs=1))
+
+
 def test_a_run_that_found_its_build_installed_saved_an_install_for_each_attempt(engine: Engine) -> None:
     driver = engine.drive()
     engine.submit("first.js")

@@ -23,7 +23,15 @@ TENANT = """
       select from pg_attribute where attrelid = pg_class.oid and attname = 'org_id' and not attisdropped))
   order by 1"""
 # Of no organisation. A new table without an org_id needs a place here, or policies in sql/rights.sql.
-OF_NOBODY = {"alembic_version", "client_watch", "crash_marker", "exchanged", "pending_sample", "upload"}
+OF_NOBODY = {
+    "alembic_version",
+    "client_watch",
+    "crash_marker",
+    "exchanged",
+    "pending_sample",
+    "upload",
+    "waiting_device",
+}
 # Of these some columns are nobody's business.
 SHOWN = {
     "api_token": "jsonb_build_array(token_id, org_id, name)",

@@ -9,5 +9,6 @@ begin
   return query
   select wanted.job_id from unnest(p_job_ids) as wanted (job_id)
   where not exists (
-    select from qgjob.run_of_job where run_of_job.job_id = wanted.job_id and run_of_job.run_id <> all (v_watched));
+    select from qgjob.run_of_job where run_of_job.job_id = wanted.job_id and run_of_job.run_id <> all (v_watched)
+    offset 0);  -- or all jobs would be read, to be joined with these
 end $$;

@@ -11,7 +11,8 @@
 -- lanes, groups.
 create or replace function qgjob.end_batches(p_batch_ids bigint[], p_reason text, p_message text default null)
 returns void language plpgsql volatile
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_now timestamptz := qgjob.now();
   v_batches bigint[];

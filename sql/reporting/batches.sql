@@ -5,14 +5,16 @@ create or replace view reporting.batches with (security_invoker = true) as
     extract(epoch from batch.installed_at - batch.claimed_at)::double precision as install_s,
     extract(epoch from coalesce(batch.ended_at, qgjob.now()) - batch.claimed_at)::double precision as device_s,
     served.attempts::integer as attempts,
-    batch.claimed_at, batch.ended_at, batch.end_reason, qgjob.installs_avoided(batch, served.attempts)::integer as avoided
+    batch.claimed_at, batch.ended_at, batch.end_reason, qgjob.installs_avoided(batch, served.attempts)::integer as avoided,
+    qgjob.saved_s(batch, served.attempts, timing.mean_s) as saved_s
   from qgjob.batch
   cross join lateral (
     select count(*) as attempts from qgjob.attempt where attempt.batch_id = batch.batch_id
   ) as served
   join qgjob.job_group using (group_id)
   join qgjob.device using (device_id)
-  join qgjob.worker on worker.worker_id = batch.worker_id;
+  join qgjob.worker on worker.worker_id = batch.worker_id
+  left join qgjob.install_timing as timing on timing.org_id = batch.org_id and timing.target = job_group.target;
 
 comment on view reporting.batches is
   'Every batch: one device, one build, at most one installation, and the attempts it served.';
@@ -34,3 +36,6 @@ comment on column reporting.batches.end_reason is
   'refused (no device can take the build), expired (the worker was lost) or replaced (another took the device '
   'over).';
 comment on column reporting.batches.avoided is 'Attempts that needed no installation of their own.';
+comment on column reporting.batches.saved_s is
+  'Seconds that installations for these would have taken: each as long as that of the batch, or as one usually takes where '
+  'it found its build on the device.';

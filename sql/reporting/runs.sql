@@ -28,8 +28,7 @@ create or replace view reporting.runs with (security_invoker = true) as
     select coalesce(sum(served.attempts), 0)::integer as attempts,
       (count(served.batch_id) filter (where batch.installed_at is not null))::integer as installs,
       coalesce(sum(extract(epoch from batch.installed_at - batch.claimed_at)), 0)::double precision as install_s,
-      coalesce(sum(qgjob.installs_avoided(batch, served.attempts) * coalesce(
-        extract(epoch from batch.installed_at - batch.claimed_at), timing.mean_s)), 0)::double precision as saved_s
+      coalesce(sum(qgjob.saved_s(batch, served.attempts, timing.mean_s)), 0) as saved_s
     from (
       select attempt.batch_id, count(*) as attempts
       from qgjob.job_of_run, lateral (
