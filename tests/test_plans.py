@@ -38,7 +38,8 @@ TEN_THOUSAND_ENDED = """
     from ended, generate_series(1, 10) as number
     returning *
   )
-  insert into qgjob.attempt (job_id, number, org_id, batch_id, status, tests, log, started_at, ended_at, files, permanent)
+  insert into qgjob.attempt
+    (job_id, number, org_id, batch_id, status, tests, log, started_at, ended_at, files, permanent)
   select job_id, 1, org_id, substring(test_path from 'old-([0-9]+)')::bigint, 'completed', '[]', '', started_at,
     finished_at, '[]', false
   from finished returning 1"""
@@ -116,8 +117,8 @@ def test_working_costs_the_same_whatever_waits(busy: tuple[Engine, Driver]) -> N
         "housekeep": rows_read(engine, lambda: engine.call("housekeep"))[1],
         "reconcile_heads": rows_read(engine, lambda: engine.call("reconcile_heads"))[1],
     }
-    # A claim looks at 2,000 jobs of its group at most to decide, and at 200 to lower the head. Here a group has 50. Once
-    # a minute housekeeping looks at every group that waits, and one of its jobs.
+    # A claim looks at 2,000 jobs of its group at most to decide, and at 200 to lower the head. Here a group has 50.
+    # Once a minute housekeeping looks at every group that waits, and one of its jobs.
     every_group = 2 * ORGS * BUILDS + 150
     allowed = {"claim_batch": 350, "housekeep": every_group, "reconcile_heads": every_group}
     too_many = {call: read for call, read in spent.items() if sum(read.values()) > allowed.get(call, 150)}

@@ -177,8 +177,8 @@ def test_a_lost_device_says_nothing_of_a_test_and_a_retry_nothing_of_its_wait(en
     engine.move_clock(2)
     for job_id, endings in ((retried, ("test", None)), (lost, ["infrastructure"] * 4)):
         for kind in endings:
-            engine.rows("update qgjob.device set quarantined_at = null, quarantined_by = null, quarantine_reason = null, "
-                        "strikes = 0 returning 1")  # fmt: skip
+            engine.rows("update qgjob.device set quarantined_at = null, quarantined_by = null, "
+                        "quarantine_reason = null, strikes = 0 returning 1")  # fmt: skip
             batch = engine.claim(driver, max_jobs=1)
             assert [job["job_id"] for job in batch.jobs] == [job_id]
             engine.start(batch.lease, job_id)

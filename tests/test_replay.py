@@ -14,16 +14,14 @@ from stand_in import qgjob
 
 from qgjob.models.words import MAX_JOBS_PER_RUN
 from qgjob.replay import Plan
-from sql.virtual_time import copied
 from worker.replay import batch_instances, comparison, savings
 from worker.replay.__main__ import main
 from worker.replay.baselines import BASELINES, one_device_per_group, reinstall_every_test, skip_install_if_present
 from worker.replay.durations import SETS
 from worker.replay.schedule import Fleet, feedback_s, lower_bound_s, makespan_s
-from worker.replay.simulator import Simulator
 from worker.replay.synthetic import Mix, draw
 from worker.replay.trial import replayed
-from worker.replay.workload import LONGEST_S, BadWorkload, Spec, Submission, Workload, earlier, read, targets
+from worker.replay.workload import LONGEST_S, BadWorkload, Spec, Submission, Workload, earlier, read
 
 
 @pytest.fixture
@@ -86,17 +84,29 @@ def test_the_database_that_is_named_stays_as_it_is(template_url: str) -> None:
         assert after.value("select count(*) from qgjob.job") == 0
 
 
-def test_what_ran_before_is_there_to_learn_from(template_url: str) -> None:
-    workload = [run(10, 20), run(30, build="v2")]
+def test_what_ran_before_is_learned_from(template_url: str) -> None:
+    """The long test, which is submitted last, goes first when it is known."""
+    workload = [run(*[20] * 12, 300)]
     (before,) = earlier(workload, Random(1), noise=0.0, runs=1)
-    assert [(test.path, test.duration_s) for test in before[0].tests] == [("0.spec.js", 10), ("1.spec.js", 20)]
-    with copied(template_url) as time:
-        simulator = Simulator(time, targets(workload), FLEET)
-        simulator.run(before)
-        learned_at_s = simulator.now_s
-        schedule = simulator.run(workload)
-        assert max(schedule.ends_s) < simulator.now_s
-        assert learned_at_s > 0
+    assert [test.duration_s for test in before[0].tests] == [20] * 12 + [300]
+    unseen, seen = (
+        makespan_s(replayed(template_url, workload, FLEET, seed=1, noise=0.0, history=runs), workload)
+        for runs in (0, 1)
+    )
+    assert seen == pytest.approx(40 + 300, abs=1)
+    assert unseen > seen + 60
+
+
+def test_what_ran_before_is_of_no_build_of_the_workload() -> None:
+    workload = [run(10, build="earlier-1"), run(10, build="earlier--7")]
+    assert [before[0].app_version_id for before in earlier(workload, Random(1), noise=0.0, runs=2)] == [
+        "earlier---1", "earlier---2"]  # fmt: skip
+
+
+def test_what_is_urgent_is_replayed_first(template_url: str) -> None:
+    submissions = [run(50), Submission(0, "acme", "v2", (Spec("fix.js", "emulator", 50, "urgent"),))]
+    schedule = replayed(template_url, submissions, Fleet(1, 40, 3), seed=1, noise=0, history=0)
+    assert schedule.ends_s == [180, 90]
 
 
 def test_what_ran_before_is_submitted_in_runs_that_are_accepted() -> None:
@@ -204,7 +214,8 @@ def test_a_recorded_workload_is_read_from_csv_and_json(tmp_path: Path) -> None:
 
 def test_what_a_database_remembers_can_be_exported_and_replayed(engine: Engine, tmp_path: Path) -> None:
     driver = engine.drive()
-    engine.submit("a.js", {"test_path": "b.js", "priority": "high"})
+    odd = "c\u2028d.js"  # a line ends there for some, and not for CSV
+    engine.submit("a.js", {"test_path": "b.js", "priority": "high"}, odd)
     while batch := engine.claim(driver):
         for job in batch.jobs:
             engine.start(batch.lease, job["job_id"])
@@ -219,8 +230,9 @@ def test_what_a_database_remembers_can_be_exported_and_replayed(engine: Engine, 
     with (tmp_path / "w.csv").open("wb") as file, engine.connection.cursor().copy(query) as copy:
         file.writelines(copy)
     (submission,) = read(tmp_path / "w.csv")
-    assert sorted((spec.path, spec.priority) for spec in submission.tests) == [("a.js", "normal"), ("b.js", "high")]
-    assert sum(spec.duration_s for spec in submission.tests) == pytest.approx(14, abs=2)
+    assert sorted((spec.path, spec.priority) for spec in submission.tests) == [
+        ("a.js", "normal"), ("b.js", "high"), (odd, "normal")]  # fmt: skip
+    assert sum(spec.duration_s for spec in submission.tests) == pytest.approx(21, abs=2)
 
 
 def test_seconds_since_1970_count_from_the_first_submission(tmp_path: Path) -> None:
@@ -263,6 +275,19 @@ def test_the_command_answers_with_one_document() -> None:
     assert schedulers == ["qgjob, tests never seen", *BASELINES]
     assert all(row["over_bound"] >= 1 for row in document["data"]["rows"])
     assert document["data"]["timeline"]
+
+
+def test_a_comparison_is_what_can_be_reckoned_by_hand(tmp_path: Path, template_url: str) -> None:
+    """Two tests of 10 s on one device, where an installation takes 40 s and a reset 3 s."""
+    lines = [recorded(test_path=path, duration_s=10) for path in ("a.js", "b.js")]
+    (tmp_path / "w.json").write_text(json.dumps(lines))
+    plan = plan_of("workload", workload=str(tmp_path / "w.json"), devices=1, history=(0,), noise=0.0)
+    ours, reinstalling = comparison.compare(plan, template_url, lambda _: None).rows[:2]
+    assert (ours.makespan_s, ours.installs, ours.over_bound) == (pytest.approx(40 + 10 + 3 + 10), 1, pytest.approx(1))
+    assert (reinstalling.scheduler, reinstalling.makespan_s, reinstalling.installs) == ("reinstall every test", 100, 2)
+    assert (ours.device_minutes, reinstalling.device_minutes) == (pytest.approx(63 / 60), pytest.approx(100 / 60))
+    assert ours.device_minutes_saved == ours.feedback_saved == pytest.approx(0.37)
+    assert reinstalling.device_minutes_saved == reinstalling.feedback_saved == 0
 
 
 def test_devices_that_were_never_used_do_not_count_as_idle(tmp_path: Path, template_url: str) -> None:

@@ -1,6 +1,7 @@
 """What is replayed: submissions with their tests and how long each takes. Read from a file, or drawn by `synthetic`."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -65,7 +66,12 @@ def targets(workload: Workload) -> list[Target]:
 
 
 def earlier(workload: Workload, random: Random, *, noise: float, runs: int) -> list[Workload]:
-    """What ran before: each test of the workload once a round, with a duration that differs by the noise."""
+    """What ran before: each test of the workload once a round, with a duration that differs by the noise, and of builds
+    that the workload does not have."""
+    builds = {submission.app_version_id for submission in workload}
+    prefix = "earlier-"
+    while any(build.startswith(prefix) for build in builds):
+        prefix += "-"
     suites: dict[str, dict[tuple[str, Target], float]] = {}
     for submission in workload:
         suite = suites.setdefault(submission.org_id, {})
@@ -76,7 +82,7 @@ def earlier(workload: Workload, random: Random, *, noise: float, runs: int) -> l
             Submission(
                 0.0,
                 org_id,
-                f"earlier-{number}",
+                f"{prefix}{number}",
                 tuple(
                     Spec(path, target, varied(usual_s, random, noise))
                     for (path, target), usual_s in list(suite.items())[first : first + MAX_JOBS_PER_RUN]
@@ -124,7 +130,7 @@ def recorded(path: Path) -> list[tuple[str, Line]]:
     """The lines of a file with their places: JSON (a list of objects), or CSV with a heading."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        rows: Any = json.loads(text) if path.suffix == ".json" else list(csv.DictReader(text.splitlines()))
+        rows: Any = json.loads(text) if path.suffix == ".json" else list(csv.DictReader(io.StringIO(text, newline="")))
     except OSError as error:
         raise BadWorkload(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, csv.Error) as error:
