@@ -16,7 +16,13 @@ from qgjob.models.words import MAX_JOBS_PER_RUN
 from qgjob.replay import Plan
 from worker.replay import batch_instances, comparison, savings
 from worker.replay.__main__ import main
-from worker.replay.baselines import BASELINES, one_device_per_group, reinstall_every_test, skip_install_if_present
+from worker.replay.baselines import (
+    BASELINES,
+    longest_first,
+    one_device_per_group,
+    reinstall_every_test,
+    skip_install_if_present,
+)
 from worker.replay.durations import SETS
 from worker.replay.schedule import Fleet, feedback_s, lower_bound_s, makespan_s
 from worker.replay.synthetic import Mix, draw
@@ -156,6 +162,8 @@ def test_the_baselines_do_what_they_say() -> None:
     assert (reinstalling.ends_s, reinstalling.installs) == ([30, 70], 4)  # 0-30 | 0-15, 15-30; then 30-70
     skipping = skip_install_if_present(workload, fleet)
     assert (skipping.ends_s, skipping.installs) == ([30, 61], 3)  # 0-30 | 0-15, 15-21; then v2 at 21-61
+    knowing = longest_first([run(5, 20, 5), run(40, build="v2")], fleet)
+    assert (knowing.ends_s, knowing.installs) == ([42, 50], 2)  # v2 at 0-50 | 0-30, 30-36, 36-42
     grouped = one_device_per_group(workload, fleet)
     assert (grouped.ends_s, grouped.installs) == ([42, 40], 2)  # 10 + 20 + 1 + 5 + 1 + 5
     assert [round(schedule.device_s) for schedule in (reinstalling, skipping, grouped)] == [100, 91, 82]

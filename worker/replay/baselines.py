@@ -27,6 +27,12 @@ def skip_install_if_present(workload: Workload, fleet: Fleet) -> Schedule:
     return _test_by_test(workload, fleet, keep=True)
 
 
+def longest_first(workload: Workload, fleet: Fleet) -> Schedule:
+    """As skip_install_if_present, but of what comes at once the biggest submission goes first, and in each the longest
+    test: it knows beforehand how long each will take."""
+    return _test_by_test(workload, fleet, keep=True, longest_first=True)
+
+
 def one_device_per_group(workload: Workload, fleet: Fleet) -> Schedule:
     """A submission's tests of a target all run on the device that is free first."""
     schedule = Schedule([0.0] * len(workload))
@@ -36,20 +42,27 @@ def one_device_per_group(workload: Workload, fleet: Fleet) -> Schedule:
     return schedule
 
 
-def _test_by_test(workload: Workload, fleet: Fleet, *, keep: bool) -> Schedule:
+def _test_by_test(workload: Workload, fleet: Fleet, *, keep: bool, longest_first: bool = False) -> Schedule:
     schedule = Schedule([0.0] * len(workload))
-    for place, submission, target, devices in _in_order(workload, fleet):
-        for test in submission.tests:
+    for place, submission, target, devices in _in_order(workload, fleet, biggest_first=longest_first):
+        tests = sorted(submission.tests, key=lambda test: -test.duration_s) if longest_first else submission.tests
+        for test in tests:
             if test.target == target:
                 _occupy(schedule, devices, submission, place, [test.duration_s], fleet, keep=keep)
     return schedule
 
 
-def _in_order(workload: Workload, fleet: Fleet) -> Iterator[tuple[int, Submission, Target, list[Device]]]:
+def _in_order(
+    workload: Workload, fleet: Fleet, *, biggest_first: bool = False
+) -> Iterator[tuple[int, Submission, Target, list[Device]]]:
+    def turn(place: int) -> tuple[float, float]:
+        submission = workload[place]
+        return submission.at_s, -sum(test.duration_s for test in submission.tests) if biggest_first else 0.0
+
     fleets: Mapping[Target, list[Device]] = {
         target: [Device(f"{target}-{number}") for number in range(1, fleet.devices + 1)] for target in targets(workload)
     }
-    for place in sorted(range(len(workload)), key=lambda place: workload[place].at_s):
+    for place in sorted(range(len(workload)), key=turn):
         for target, devices in fleets.items():
             yield place, workload[place], target, devices
 
@@ -81,5 +94,6 @@ def _occupy(
 BASELINES: Mapping[str, Callable[[Workload, Fleet], Schedule]] = {
     "reinstall every test": reinstall_every_test,
     "skip install if present": skip_install_if_present,
+    "the same, longest first": longest_first,
     "one device per group": one_device_per_group,
 }
