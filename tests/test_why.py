@@ -155,6 +155,26 @@ def test_a_group_that_its_device_will_leave_is_not_predicted(engine: Engine) -> 
     assert engine.claim(driver).jobs[0]["job_id"] == urgent
 
 
+def test_what_is_urgent_comes_before_the_groups_of_others(engine: Engine) -> None:
+    """A device of its organisation goes there, whoever's turn it is."""
+    engine.submit(*(f"{number}.js" for number in range(9)), build="v1")
+    driver = engine.drive()
+    engine.call("change_org", org_id="acme", changes={"max_devices": 1})
+    batch = engine.claim(driver, max_jobs=1)
+    for build in range(3):
+        engine.submit("a.js", org="other", build=f"v{build}")
+    engine.rows("update qgjob.lane set pass = case org_id when 'acme' then 500 else 0 end returning 1")
+    later = engine.submit("a.js", build="v2").job_ids[0]
+    urgent = engine.submit("a.js", build="v3", defaults={"priority": "urgent"}).job_ids[0]
+    found = why(engine, urgent)
+    assert found.reason == "Its group is among the next that a free device takes."
+    assert (found.groups_ahead, predicted(found)) == (0, ("phone-1", 90))
+    assert why(engine, later).groups_ahead == 1
+    engine.call("record_install", lease=batch.lease)
+    engine.run_job(batch.lease, batch.jobs[0]["job_id"])
+    assert engine.claim(driver).jobs[0]["job_id"] == urgent
+
+
 def test_a_device_of_a_cloud_needs_another_session(engine: Engine) -> None:
     run = engine.submit(*({"test_path": f"{number}.js", "target": "browserstack"} for number in range(2)))
     engine.claim(engine.drive("cloud", "browserstack"), max_jobs=1)

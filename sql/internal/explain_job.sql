@@ -32,6 +32,7 @@ begin
   select found.*, best.name, best.start_s into v_fit
   from (
     select count(*) as devices, count(*) filter (where on_group) as on_group, count(*) filter (where keeps) as keepers,
+      coalesce(bool_or(leaves), false) as leave,
       coalesce(bool_and(busy), false) as busy, array_agg(device) as list
     from free
   ) as found
@@ -42,8 +43,9 @@ begin
   devices_fitting := v_fit.devices;
   devices_on_group := v_fit.on_group;
   groups_ahead := case when v_job.status = 'pending' and v_fit.devices > 0 and v_fit.keepers = 0
-    then qgjob.groups_before(v_group, v_fit.list) else 0 end;
-  v_has_room := v_fit.keepers > 0 or qgjob.has_room(v_job.org_id);  -- who goes on takes no more room
+    then qgjob.groups_before(v_group, v_fit.list, v_fit.leave) else 0 end;
+  -- A device that the organisation has already takes no more room.
+  v_has_room := v_fit.keepers > 0 or v_fit.leave or qgjob.has_room(v_job.org_id);
   if v_job.status = 'pending' and groups_ahead = 0 and v_has_room
     and (v_fit.keepers > 0 or qgjob.is_worth_joining(v_group))
   then

@@ -1,18 +1,21 @@
 -- The devices_for this group, and what they do. keeps: it holds the build and goes on with this group, as choose_group
--- has it. start_s: seconds until it could start one more of the group's jobs, by what is left of an install and of its
--- batch; null where it goes on with another group that has its build.
+-- has it. leaves: it goes on with another of the organisation, but not while that has something more urgent. start_s: seconds
+-- until it could start one more of the group's jobs, by what is left of an install and of its batch; null where it goes on
+-- with another group that has its build.
+drop function if exists qgjob.fitting_devices(qgjob.job_group);
 create or replace function qgjob.fitting_devices(p_group qgjob.job_group)
 returns table (
-  device qgjob.device, busy boolean, on_group boolean, keeps boolean, start_s double precision
+  device qgjob.device, busy boolean, on_group boolean, keeps boolean, leaves boolean, start_s double precision
 ) language sql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
   select device, batch.batch_id is not null, batch.group_id is not distinct from p_group.group_id,
-    coalesce(further.group_id = p_group.group_id, false),
-    case when further.group_id is null or further.group_id = p_group.group_id then
+    coalesce(further.group_id = p_group.group_id and yields is null, false),
+    coalesce(further.org_id = p_group.org_id and yields = 'urgent', false),
+    case when further.group_id is null or yields is not null or further.group_id = p_group.group_id then
       case when batch.install and batch.installed_at is null then greatest(0,
         qgjob.install_s(batch.org_id, device.target) - extract(epoch from qgjob.now() - batch.claimed_at)) else 0 end
       + qgjob.busy_s(batch.batch_id)
-      + case when further.group_id is null and held.build is distinct from p_group.build
+      + case when (further.group_id is null or yields is not null) and held.build is distinct from p_group.build
           then qgjob.install_s(p_group.org_id, p_group.target) else 0 end
     end
   from qgjob.devices_for(p_group) as device
@@ -23,10 +26,12 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
       then coalesce(batch.build, current_group.build, device.installed_build) end as build
   ) as held
   left join lateral (
-    select group_id, org_id, job_group from qgjob.job_group
-    where job_group.build = held.build and job_group.target = device.target and head_priority is not null
-      and device.labels @> selector and qgjob.serves(device.org_ids, org_id)
-    order by head_priority desc, rank_at limit 1
-  ) as further on (further.org_id = batch.org_id or qgjob.has_room(further.org_id))
-    and qgjob.why_yield(device, further.job_group) is null
+    select group_id, org_id, qgjob.why_yield(device, had) as yields
+    from (
+      select * from qgjob.job_group
+      where job_group.build = held.build and job_group.target = device.target and head_priority is not null
+        and device.labels @> selector and qgjob.serves(device.org_ids, org_id)
+      order by head_priority desc, rank_at limit 1
+    ) as had
+  ) as further on further.org_id = batch.org_id or qgjob.has_room(further.org_id)
 $$;

@@ -1,7 +1,9 @@
 -- How many groups choose_group would give to one of these devices before this group, as things stand; 500 are counted
--- at most. Of another organisation it is those that its pass leaves it: each costs the lane an install at least.
-create or replace function qgjob.groups_before(p_group qgjob.job_group, p_devices qgjob.device[]) returns integer
-language sql stable
+-- at most. Of another organisation it is those that its pass leaves it: each costs the lane an install at least; none where
+-- a device of its own organisation goes to what is most urgent there (p_own).
+drop function if exists qgjob.groups_before(qgjob.job_group, qgjob.device[]);
+create or replace function qgjob.groups_before(p_group qgjob.job_group, p_devices qgjob.device[], p_own boolean)
+returns integer language sql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
   with kind as materialized (
     select distinct labels, org_ids from unnest(p_devices)
@@ -21,10 +23,11 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
       from own
       join qgjob.lane on lane.target = own.target and lane.active
       join qgjob.org on org.org_id = lane.org_id
-      where (lane.org_id = own.org_id or lane.pass < own.pass or lane.pass = own.pass and lane.lane_id > own.lane_id)
+      where (lane.org_id = own.org_id or not p_own)
+        and (lane.org_id = own.org_id or lane.pass < own.pass or lane.pass = own.pass and lane.lane_id > own.lane_id)
         and exists (
           select from kind where kind.labels @> lane.selector and qgjob.serves(kind.org_ids, lane.org_id))
-        and qgjob.has_room(lane.org_id)
+        and (p_own or qgjob.has_room(lane.org_id))
       offset 0  -- or it would be computed for lanes that come after its own, too, where the limit is negative
     ) as lane
     cross join lateral (
