@@ -88,6 +88,19 @@ def test_an_organisation_keeps_its_devices_when_it_has_something_urgent(engine: 
         ("acme", "hotfix", True), ("acme", "v1", False), ("acme", "v1", False)]  # fmt: skip
 
 
+def test_what_is_urgent_is_joined_where_that_is_worth_it(engine: Engine) -> None:
+    """And nobody goes on with less because something that nobody serves is more urgent, too, but not the most."""
+    own = engine.drive("own", pool="own")
+    engine.submit(*({"test_path": f"{number}.js", "priority": "urgent"} for number in range(600)), build="v3")
+    engine.run_batch(own, max_jobs=1)
+    shared = engine.drive("shared")
+    engine.submit(*(f"{number}.js" for number in range(60)), build="v1", defaults={"priority": "normal"})
+    engine.rows("update qgjob.device set installed_at = qgjob.now(), installed_build = ("
+                "select build from qgjob.job_group where app_version_id = 'v1') where name = 'shared' returning 1")  # fmt: skip
+    engine.submit("a.js", build="v2", defaults={"priority": "high"})
+    assert engine.claim(shared).app_version_id == "v3"
+
+
 def test_a_build_of_another_organisation_is_another_build(engine: Engine) -> None:
     engine.submit("a.js")
     driver = engine.drive()
@@ -458,6 +471,19 @@ def test_an_idle_device_is_told_of_what_it_may_take_now(engine: Engine, what: st
         listener.connection.execute("select 1")
         assert [note.payload for note in listener.connection.notifies(timeout=0)] == ["emulator"]
     assert engine.claim(idle)
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_idle_devices_of_a_cloud_are_not_told_of_every_end_of_a_batch(engine: Engine, *, limited: bool) -> None:
+    engine.submit(*({"test_path": f"{number}.js", "target": "browserstack", "selector": {"platform": "android"}}
+                    for number in range(40)))  # fmt: skip
+    if limited:
+        engine.call("change_org", org_id="acme", changes={"max_devices": 1})
+    busy = engine.drive("android", target="browserstack", platform="android")
+    assert engine.claim(engine.drive("ios", target="browserstack", platform="ios")) is None
+    for _ in range(3):
+        assert engine.run_batch(busy, max_jobs=2)
+    assert engine.value("select count(*) from qgjob.waiting_device") == 1
 
 
 def test_a_group_with_nothing_pending_is_no_longer_looked_at(engine: Engine) -> None:

@@ -118,6 +118,20 @@ def test_a_submission_that_is_not_committed_keeps_no_device_from_others(engine: 
         assert after(second.begin(lambda session: session.claim(driver))).org_id == "other"
 
 
+def test_a_device_that_finds_nothing_waits_for_no_submission(engine: Engine, second: Session) -> None:
+    """Which is just telling it, and will have told it when it is committed."""
+    driver = engine.drive()
+    assert engine.claim(driver) is None, "it waits for a hint"
+    with engine.another() as listener:
+        listener.connection.execute("listen qgjob_work")
+        with held(engine):
+            engine.submit("a.js")
+            assert after(second.begin(lambda session: session.claim(driver))) is None
+        listener.connection.execute("select 1")
+        assert [note.payload for note in listener.connection.notifies(timeout=0)] == ["emulator"]
+    assert engine.claim(driver)
+
+
 def test_a_cancellation_that_is_not_committed_keeps_no_device_from_others(engine: Engine, second: Session) -> None:
     runs = [engine.submit("a.js", "b.js", build=f"v{build}") for build in range(3)]
     engine.submit("c.js", org="other")

@@ -1,4 +1,7 @@
-"""Which devices wait for a hint has a table of its own: a submission that somebody does not commit locks no device."""
+"""Which devices wait for a hint has a table of its own: a submission that somebody does not commit locks no device.
+
+The column that said so stays until a later revision: claims that are under way while this is applied write it.
+"""
 
 from alembic import op
 
@@ -16,6 +19,5 @@ def upgrade() -> None:
         );
         create index waiting_for_target on qgjob.waiting_device (target);
         insert into qgjob.waiting_device select device_id, target from qgjob.device where waiting;
-        alter table qgjob.device drop column waiting;
         """
     )

@@ -43,7 +43,7 @@ class Device(Struct):
 
 class Stats(Struct):
     """What was done, counted by the database. Rates are 0..1, null where nothing was measured; what failed because a
-    device was lost is in no pass rate. `wait_*_s` are of jobs that were started once."""
+    device was lost is in no pass rate. `wait_*_s` are of jobs with one attempt."""
 
     org_id: str | None
     runs: int

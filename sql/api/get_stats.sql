@@ -1,6 +1,6 @@
 -- What was done so far, for one organisation or for all. `installs_avoided`: attempts that needed none of their own. A lost
--- device says nothing of a test, so `pass_rate` leaves out what failed for that. `wait_*_s`: from the submission to the start,
--- of jobs that were started once; of others only their last start is kept with them.
+-- device says nothing of a test, so `pass_rate` leaves out what failed for that. `wait_*_s`: from the submission to the last
+-- start, of jobs with one attempt.
 create or replace function qgjob.get_stats(p_org_id text default null)
 returns table (
   org_id text, runs bigint, jobs bigint, pending bigint, queued bigint, running bigint, completed bigint, failed bigint,

@@ -11,8 +11,9 @@
 -- the end, for that locks them, too. A device that serves some organisations only looks at their lanes only. p_except:
 -- groups in which it has found nothing to take.
 drop function if exists qgjob.choose_group(qgjob.device, boolean);
-create or replace function qgjob.choose_group(p_device qgjob.device, p_may_wait boolean, p_except bigint[]) returns bigint
-language plpgsql volatile as $$
+create or replace function qgjob.choose_group(
+  p_device qgjob.device, p_may_wait boolean, p_except bigint[] default '{}'
+) returns bigint language plpgsql volatile as $$
 declare
   v_held record;
   v_chosen bigint;
@@ -34,7 +35,7 @@ begin
       if v_held.yields = 'urgent' and qgjob.take_lanes(v_held.org_id, p_device.target, p_may_wait) then
         select group_id into v_chosen from qgjob.job_group
         where group_id = qgjob.best_of_org(v_held.org_id, p_device, p_except)
-          and head_priority > v_held.head_priority and devices = 0;
+          and head_priority > v_held.head_priority;
       end if;
       return coalesce(v_chosen, v_held.group_id);
     end if;

@@ -123,9 +123,13 @@ begin
         select distinct group_id from qgjob.batch where batch_id = any (v_batches)) as emptied;
     end if;
   end if;
-  -- What is left of the group may be worth an installation now, and its organisation may have room for others.
+  -- What is left of the group may be worth an installation now, which on a device cloud it always was; and where a limited
+  -- organisation lost a device it may have another, unless whoever was done with its batch goes on by itself.
   perform qgjob.wake_devices(array(
     select distinct job_group.target
     from qgjob.batch join qgjob.job_group using (group_id) join qgjob.org on org.org_id = batch.org_id
-    where batch_id = any (v_batches) and (head_priority is not null or max_devices is not null)));
+    where batch_id = any (v_batches) and (
+      v_jobs <> '{}' and head_priority is not null
+      or head_priority is not null and not qgjob.is_wiped(job_group.target)
+      or p_reason <> 'done' and max_devices is not null)));
 end $$;

@@ -26,6 +26,12 @@ begin
   end if;
   perform qgjob.activate_lanes(array(select lane_id from qgjob.job_group where group_id = any (v_groups)), p_limited);
   perform from qgjob.job_group where group_id = any (v_groups) order by group_id for key share;
+  if not p_limited then  -- they have come back: count_submitted counts again, and whoever is just counting is not waited for
+    delete from qgjob.pending_count where org_id in (
+      select org_id from qgjob.pending_count
+      where org_id = any (array(select distinct org_id from qgjob.job_group where group_id = any (v_groups)))
+      for update skip locked);
+  end if;
 
   with lower as (
     select head.*

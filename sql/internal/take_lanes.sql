@@ -8,9 +8,11 @@ declare
 begin
   perform from qgjob.lane where lane_id = v_first for no key update skip locked;
   if not found and p_may_wait then
-    perform from qgjob.lane where lane_id = v_first for no key update;
+    begin
+      perform from qgjob.lane where lane_id = v_first for no key update;
+    exception when lock_not_available then
+      return false;
+    end;
   end if;
   return found;
-exception when lock_not_available then
-  return false;
 end $$;

@@ -9,9 +9,11 @@ begin
   end if;
   perform from qgjob.org where org_id = p_org_id for no key update skip locked;
   if not found and p_may_wait then
-    perform from qgjob.org where org_id = p_org_id for no key update;
+    begin
+      perform from qgjob.org where org_id = p_org_id for no key update;
+    exception when lock_not_available then
+      return false;
+    end;
   end if;
   return found and qgjob.has_room(p_org_id);
-exception when lock_not_available then
-  return false;
 end $$;

@@ -97,7 +97,10 @@ begin
     v_chosen := 'taken back';
   end if;
   if cardinality(v_jobs) = 0 then
-    insert into qgjob.waiting_device (device_id, target) values (p_device_id, v_device.target) on conflict do nothing;
+    -- Whoever is just forgetting that it waits will tell it, and is not waited for.
+    insert into qgjob.waiting_device (device_id, target)
+    select p_device_id, v_device.target
+    where not exists (select from qgjob.waiting_device where device_id = p_device_id) on conflict do nothing;
     return;
   end if;
 

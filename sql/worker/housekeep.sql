@@ -37,6 +37,9 @@ begin
   update qgjob.lane set served_at = v_now where lane_id in (
     select lane_id from qgjob.lane
     where target = any (qgjob.targets()) and served_at > v_now + interval '5 s' for no key update skip locked);
-  perform qgjob.reconcile_heads() where random() < 1 / 60.0;  -- about once a minute
+  if found or random() < 1 / 60.0 and qgjob.reconcile_heads() > 0 then  -- about once a minute
+    return query select 0, 0, 0;
+    return;
+  end if;
   return query select 0, qgjob.take_submissions(), (select count(*)::integer from qgjob.due_schedules(1));
 end $$;
