@@ -95,8 +95,8 @@ def test_what_is_urgent_is_joined_where_that_is_worth_it(engine: Engine) -> None
     engine.run_batch(own, max_jobs=1)
     shared = engine.drive("shared")
     engine.submit(*(f"{number}.js" for number in range(60)), build="v1", defaults={"priority": "normal"})
-    engine.rows("update qgjob.device set installed_at = qgjob.now(), installed_build = ("
-                "select build from qgjob.job_group where app_version_id = 'v1') where name = 'shared' returning 1")  # fmt: skip
+    engine.rows("update qgjob.device set installed_at = qgjob.now(), installed_build = build from qgjob.job_group "
+                "where app_version_id = 'v1' and name = 'shared' returning 1")  # fmt: skip
     engine.submit("a.js", build="v2", defaults={"priority": "high"})
     assert engine.claim(shared).app_version_id == "v3"
 
