@@ -66,7 +66,7 @@ begin
     return;
   end if;
 
-  for v_look in 1..5 loop  -- somebody may be taking, or cancelling, all that waits in one
+  for v_look in 1..5 loop  -- somebody may be taking, or cancelling, all that waits in a group
     v_group.group_id := case when v_follows then v_live.group_id
       else qgjob.choose_group(v_device, v_live.batch_id is null and v_look = 1, v_in_vain) end;
     exit when v_group.group_id is null;
@@ -107,7 +107,7 @@ begin
   if v_group.build is distinct from v_device.installed_build then
     v_charged := qgjob.charge_ahead(v_device, v_group, v_jobs);
   end if;
-  v_now := qgjob.now();  -- now that this has waited for what it had to wait for, or a lease might begin at its end
+  v_now := qgjob.now();  -- not before: where this had to wait, the lease would be half over
   insert into qgjob.batch as b
     (org_id, group_id, build, device_id, worker_id, epoch, install, chosen, charged_s, claimed_at, expires_at)
   values (v_group.org_id, v_group.group_id, v_group.build, p_device_id, p_worker_id, v_device.epoch + 1,
