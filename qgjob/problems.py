@@ -6,9 +6,9 @@ Functions refuse with SQLSTATE QJxxx, whose digits are the HTTP status; the cons
 # What PostgreSQL itself refuses because of the input. Everything else that is not ours is a fault of ours: 500.
 OF_INPUT = {"23505": 409, "23503": 409, "23514": 422, "23502": 422, "54000": 422, "54001": 422}
 OF_VALUES = "22"
-# Connections, rollbacks, resources, locks, shutdowns, files, a standby that takes no writes, columns and functions that
-# a migration is just replacing: nothing was decided, try again.
-PASSING = ("08", "25006", "40", "42703", "42883", "53", "55", "57", "58")
+# Connections, rollbacks, resources, locks, shutdowns, files, a standby that takes no writes: nothing was decided, try
+# again.
+PASSING = ("08", "25006", "40", "53", "55", "57", "58")
 
 
 def status_of(sqlstate: str | None) -> int:
