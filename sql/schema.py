@@ -14,8 +14,8 @@ QUERY: LiteralString = """
 
 
 async def require(url: str) -> None:
-    """Raises Unavailable unless PostgreSQL answers, is at this checkout's revision or a newer one, and commits what
-    others then see."""
+    """Raises Unavailable unless PostgreSQL answers, is at this checkout's revision or a newer one, and lets
+    transactions see what others commit."""
     newest = max(path.stem[:4] for path in REVISIONS.glob("[0-9]*.py"))
     try:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=10) as connection:

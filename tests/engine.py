@@ -53,6 +53,16 @@ class Engine:
         with Engine(self.url) as engine:
             yield engine
 
+    @contextmanager
+    def hinted(self) -> Iterator[list[str]]:
+        """The targets whose idle devices were told of work inside, known at the end."""
+        targets: list[str] = []
+        with self.another() as listener:
+            listener.connection.execute("listen qgjob_work")
+            yield targets
+            listener.connection.execute("select 1")
+            targets += [note.payload for note in listener.connection.notifies(timeout=0)]
+
     def rows(self, query: str, *args: object) -> list[Any]:
         return self._ask(query.encode(), args or None).fetchall()
 

@@ -439,15 +439,13 @@ def test_only_the_worker_that_drives_a_device_claims_for_it(engine: Engine) -> N
 
 
 def test_an_idle_device_is_told_of_work_for_its_target_once(engine: Engine) -> None:
-    with engine.another() as listener:
-        listener.connection.execute("listen qgjob_work")
+    with engine.hinted() as hints:
         assert engine.claim(engine.drive("phone-1")) is None
         assert engine.claim(engine.drive("phone-2")) is None
         engine.submit({"test_path": "a.js", "target": "device"})
         engine.submit("a.js")
         engine.submit("b.js")
-        listener.connection.execute("select 1")
-        assert [note.payload for note in listener.connection.notifies(timeout=0)] == ["emulator"]
+    assert hints == ["emulator"]
 
 
 @pytest.mark.parametrize("what", ["the last of its group leaves", "a place comes free", "there are more places"])
@@ -462,14 +460,12 @@ def test_an_idle_device_is_told_of_what_it_may_take_now(engine: Engine, what: st
     busy, idle = engine.drive("phone-1"), engine.drive("phone-2")
     engine.run_batch(busy, max_jobs=2)
     assert engine.claim(idle) is None
-    with engine.another() as listener:
-        listener.connection.execute("listen qgjob_work")
+    with engine.hinted() as hints:
         if what == "there are more places":
             engine.call("change_org", org_id="acme", changes={"max_devices": 2})
         else:
             engine.call("end_worker", worker_id=busy.worker_id)
-        listener.connection.execute("select 1")
-        assert [note.payload for note in listener.connection.notifies(timeout=0)] == ["emulator"]
+    assert hints == ["emulator"]
     assert engine.claim(idle)
 
 

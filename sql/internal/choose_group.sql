@@ -27,7 +27,7 @@ declare
   v_has_room boolean;
   v_holds_room boolean := false;
 begin
-  select * into v_held from qgjob.group_to_continue(p_device)
+  select * into v_held from qgjob.group_to_continue(p_device, p_device.installed_build)
   where yields is distinct from 'stayed' and group_id <> all (p_except);
   if found then
     if qgjob.take_room(v_held.org_id, p_may_wait) then

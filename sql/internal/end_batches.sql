@@ -129,7 +129,6 @@ begin
     select distinct job_group.target
     from qgjob.batch join qgjob.job_group using (group_id) join qgjob.org on org.org_id = batch.org_id
     where batch_id = any (v_batches) and (
-      v_jobs <> '{}' and head_priority is not null
-      or head_priority is not null and not qgjob.is_wiped(job_group.target)
+      head_priority is not null and (v_jobs <> '{}' or not qgjob.is_wiped(job_group.target))
       or p_reason <> 'done' and max_devices is not null)));
 end $$;

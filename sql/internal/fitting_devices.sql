@@ -9,13 +9,13 @@ returns table (
 ) language sql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
   select device, batch.batch_id is not null, batch.group_id is not distinct from p_group.group_id,
-    coalesce(further.group_id = p_group.group_id and yields is null, false),
+    coalesce(kept.group_id = p_group.group_id, false),
     coalesce(further.org_id = p_group.org_id and yields = 'urgent', false),
-    case when further.group_id is null or yields is not null or further.group_id = p_group.group_id then
+    case when kept.group_id is null or kept.group_id = p_group.group_id then
       case when batch.install and batch.installed_at is null then greatest(0,
         qgjob.install_s(batch.org_id, device.target) - extract(epoch from qgjob.now() - batch.claimed_at)) else 0 end
       + qgjob.busy_s(batch.batch_id)
-      + case when (further.group_id is null or yields is not null) and held.build is distinct from p_group.build
+      + case when kept.group_id is null and held.build is distinct from p_group.build
           then qgjob.install_s(p_group.org_id, p_group.target) else 0 end
     end
   from qgjob.devices_for(p_group) as device
@@ -25,13 +25,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
     select case when not qgjob.is_wiped(device.target)
       then coalesce(batch.build, current_group.build, device.installed_build) end as build
   ) as held
-  left join lateral (
-    select group_id, org_id, qgjob.why_yield(device, had) as yields
-    from (
-      select * from qgjob.job_group
-      where job_group.build = held.build and job_group.target = device.target and head_priority is not null
-        and device.labels @> selector and qgjob.serves(device.org_ids, org_id)
-      order by head_priority desc, rank_at limit 1
-    ) as had
-  ) as further on further.org_id = batch.org_id or qgjob.has_room(further.org_id)
+  left join lateral qgjob.group_to_continue(device, held.build) as further
+    on further.org_id = batch.org_id or qgjob.has_room(further.org_id)
+  cross join lateral (select case when yields is null then further.group_id end as group_id) as kept
 $$;

@@ -6,7 +6,8 @@ language plpgsql volatile as $$
 begin
   if p_device.quarantined_at is not null or qgjob.is_wiped(p_device.target)
       or not exists (
-        select from qgjob.group_to_continue(p_device) where group_id = p_batch.group_id and yields is null)
+        select from qgjob.group_to_continue(p_device, p_device.installed_build)
+        where group_id = p_batch.group_id and yields is null)
       or not qgjob.has_room(p_batch.org_id, 1) then
     return false;
   end if;

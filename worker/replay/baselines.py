@@ -1,7 +1,7 @@
 """What simple schedulers make of the same workload: in Python, because none of them needs a database."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qgjob.models.words import Target
 from worker.replay.schedule import Fleet, Schedule, Stay
@@ -30,7 +30,13 @@ def skip_install_if_present(workload: Workload, fleet: Fleet) -> Schedule:
 def longest_first(workload: Workload, fleet: Fleet) -> Schedule:
     """As skip_install_if_present, but of what comes at once the biggest submission goes first, and in each the longest
     test: it knows beforehand how long each will take."""
-    return _test_by_test(workload, fleet, keep=True, longest_first=True)
+    order = sorted(range(len(workload)), key=lambda place: -sum(test.duration_s for test in workload[place].tests))
+    longest = [
+        replace(workload[place], tests=tuple(sorted(workload[place].tests, key=lambda test: -test.duration_s)))
+        for place in order
+    ]
+    schedule = skip_install_if_present(longest, fleet)
+    return replace(schedule, ends_s=[end_s for _, end_s in sorted(zip(order, schedule.ends_s, strict=True))])
 
 
 def one_device_per_group(workload: Workload, fleet: Fleet) -> Schedule:
@@ -42,27 +48,20 @@ def one_device_per_group(workload: Workload, fleet: Fleet) -> Schedule:
     return schedule
 
 
-def _test_by_test(workload: Workload, fleet: Fleet, *, keep: bool, longest_first: bool = False) -> Schedule:
+def _test_by_test(workload: Workload, fleet: Fleet, *, keep: bool) -> Schedule:
     schedule = Schedule([0.0] * len(workload))
-    for place, submission, target, devices in _in_order(workload, fleet, biggest_first=longest_first):
-        tests = sorted(submission.tests, key=lambda test: -test.duration_s) if longest_first else submission.tests
-        for test in tests:
+    for place, submission, target, devices in _in_order(workload, fleet):
+        for test in submission.tests:
             if test.target == target:
                 _occupy(schedule, devices, submission, place, [test.duration_s], fleet, keep=keep)
     return schedule
 
 
-def _in_order(
-    workload: Workload, fleet: Fleet, *, biggest_first: bool = False
-) -> Iterator[tuple[int, Submission, Target, list[Device]]]:
-    def turn(place: int) -> tuple[float, float]:
-        submission = workload[place]
-        return submission.at_s, -sum(test.duration_s for test in submission.tests) if biggest_first else 0.0
-
+def _in_order(workload: Workload, fleet: Fleet) -> Iterator[tuple[int, Submission, Target, list[Device]]]:
     fleets: Mapping[Target, list[Device]] = {
         target: [Device(f"{target}-{number}") for number in range(1, fleet.devices + 1)] for target in targets(workload)
     }
-    for place in sorted(range(len(workload)), key=turn):
+    for place in sorted(range(len(workload)), key=lambda place: workload[place].at_s):
         for target, devices in fleets.items():
             yield place, workload[place], target, devices
 
